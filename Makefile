@@ -1,0 +1,61 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each sets up all that it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# A pip run that says only what went wrong, and that takes nothing but what the lock file names.
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-local test-heavy check bench lock clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "rxlapce needs Python 3.11 or newer, and $(PYTHON) is %d.%d: run make PYTHON=/path/to/python3.11" % v[:2])'
+	@echo "rxlapce: setting up $(VENV) (once)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Each stamp means: this lock file is installed. `dev` holds `test`, which holds `run`.
+$(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.python
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps -e .
+	@touch $@
+$(VENV)/.test $(VENV)/.dev $(VENV)/.server: $(VENV)/.%: requirements/%.txt $(VENV)/.run
+	@$(PIP) install --require-hashes -r requirements/$*.txt
+	@touch $@
+
+demo: $(VENV)/.run ## Start the daemon and stream an answer through shared memory into the terminal
+	@$(BIN)/rxlapce demo $(ARGS)
+
+test: $(VENV)/.test ## Run the tests (under 3 minutes)
+	@$(BIN)/python -m pytest -q -n auto -m "not local_server and not heavy" $(ARGS)
+
+test-local: $(VENV)/.test $(VENV)/.server ## Run the tests against a real llama.cpp server
+	@$(BIN)/python -m pytest -q -m local_server $(ARGS)
+
+test-heavy: $(VENV)/.test ## Run the tests that take minutes
+	@$(BIN)/python -m pytest -q -m "heavy and not local_server" $(ARGS)
+
+check: $(VENV)/.test $(VENV)/.dev ## Lint, format, types, import layers, tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, with the spread
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(VENV)/.python ## Resolve requirements/*.txt anew
+	@$(PIP) install uv
+	@for group in run test dev server; do \
+	  flag=""; [ $$group = run ] || flag="--group $$group"; \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --no-header --no-annotate $$flag pyproject.toml -o requirements/$$group.txt || exit 1; \
+	done
+
+clean: ## Remove the virtual environment and all caches
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info

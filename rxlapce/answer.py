@@ -1,0 +1,151 @@
+"""Folding a stream of tokens into the whole answer: for unary calls, offline decoding and tests."""
+
+import msgspec
+
+from rxlapce.tokens import (
+    Finish,
+    FinishKind,
+    Opaque,
+    Reasoning,
+    Refusal,
+    Seam,
+    StreamToken,
+    Text,
+    ToolCall,
+    Usage,
+    UsageReport,
+)
+
+
+class WholeCall(msgspec.Struct, frozen=True):
+    """A tool call with its pieces joined. `arguments` is the exact JSON text as it was said."""
+
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One whole answer. `finish_kind` is None while the stream has not ended, or when it failed."""
+
+    index: int
+    text: str
+    reasoning: str
+    refusal: str | None
+    tool_calls: tuple[WholeCall, ...]
+    finish_kind: FinishKind | None
+    finish_raw: str | None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """All that a stream said: its choices (at least one, by index), usage, model and the number of tokens."""
+
+    choices: tuple[Choice, ...]
+    usage: Usage | None
+    model: str | None
+    tokens: int
+    opaque: tuple[Opaque, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The first choice's visible text."""
+        return self.choices[0].text
+
+
+class _Parts:
+    """The pieces of one choice so far."""
+
+    __slots__ = ("calls", "finish_kind", "finish_raw", "reasoning", "refusal", "text")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.refusal: list[str] | None = None
+        self.calls: dict[int, tuple[str | None, str | None, list[str]]] = {}
+        self.finish_kind: FinishKind | None = None
+        self.finish_raw: str | None = None
+
+    def add_call(self, piece: ToolCall) -> None:
+        known = self.calls.get(piece.index)
+        if known is None:
+            self.calls[piece.index] = (piece.id, piece.name, [piece.arguments_delta])
+            return
+        call_id, name, arguments = known
+        arguments.append(piece.arguments_delta)
+        if (call_id is None and piece.id) or (name is None and piece.name):
+            self.calls[piece.index] = (call_id or piece.id, name or piece.name, arguments)
+
+    def whole(self, index: int) -> Choice:
+        return Choice(
+            index=index,
+            text="".join(self.text),
+            reasoning="".join(self.reasoning),
+            refusal=None if self.refusal is None else "".join(self.refusal),
+            tool_calls=tuple(
+                WholeCall(call_id, name, "".join(arguments))
+                for _, (call_id, name, arguments) in sorted(self.calls.items())
+            ),
+            finish_kind=self.finish_kind,
+            finish_raw=self.finish_raw,
+        )
+
+
+class AnswerBuilder:
+    """Takes tokens one by one with `add`; `answer()` is what they make so far. Memory: the answer's own size.
+
+    `model` can be set beforehand for a stream that breaks off before its `Finish` names one. A `Seam` whose reason is
+    `restart` is not special here: what was said before it stays, as the reader saw it.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.model: str | None = None
+        self._parts: dict[int, _Parts] = {0: _Parts()}
+        self._usage: Usage | None = None
+        self._opaque: list[Opaque] = []
+
+    def _of(self, choice: int) -> _Parts:
+        parts = self._parts.get(choice)
+        if parts is None:
+            parts = self._parts[choice] = _Parts()
+        return parts
+
+    def add(self, token: StreamToken) -> None:
+        """Take the next token of the stream."""
+        self.tokens += 1
+        match token:
+            case Text():
+                self._of(token.choice).text.append(token.text)
+            case Reasoning():
+                self._of(token.choice).reasoning.append(token.text)
+            case Refusal():
+                parts = self._of(token.choice)
+                parts.refusal = [*(parts.refusal or ()), token.text]
+            case ToolCall():
+                self._of(token.choice).add_call(token)
+            case UsageReport():
+                self._usage = token.usage
+            case Finish():
+                self._finish(token)
+            case Opaque():
+                self._opaque.append(token)
+            case Seam():
+                pass
+
+    def _finish(self, finish: Finish) -> None:
+        self.model = finish.model or self.model
+        first = self._of(0)
+        first.finish_kind, first.finish_raw = finish.kind, finish.raw
+        for end in finish.others:
+            parts = self._of(end.choice)
+            parts.finish_kind, parts.finish_raw = end.kind, end.raw
+
+    def answer(self) -> Answer:
+        """What has been said so far, whole."""
+        return Answer(
+            choices=tuple(parts.whole(index) for index, parts in sorted(self._parts.items())),
+            usage=self._usage,
+            model=self.model,
+            tokens=self.tokens,
+            opaque=tuple(self._opaque),
+        )

@@ -1,0 +1,213 @@
+"""Every error that rxlapce raises.
+
+    RxlapceError
+    ├── ProviderError            a stream, or the request before it, failed: travels as on_error, becomes a frame
+    ├── ConfigError              a setting is missing or wrong; says which, and what to do
+    ├── ProtocolError            the peer broke the wire protocol; the connection is over
+    │   ├── FrameError           bytes that are no frame
+    │   │   ├── BadMagic, BadVersion, BadChecksum, FrameTooLarge, BadMessageType, TruncatedFrame
+    │   ├── BadPayload           a frame whose payload is not what its type says
+    │   ├── SequenceGap          a stream frame is missing or doubled
+    │   ├── RingCorrupt          an index in shared memory that cannot be true
+    │   └── HandshakeRefused     the two sides do not agree on a version, or the peer is not allowed
+    ├── CodecError               provider bytes that no reading of the framing's standard allows
+    │   └── EventTooLarge        one event past its size bound
+    └── ConnectionLost           the other process is gone
+        └── DaemonNotRunning     nobody listens at the path
+    DaemonAlreadyRunning         (a ConfigError) somebody already does
+
+A *local* misuse (a bad argument, a call in the wrong state) is the built-in ValueError, TypeError or RuntimeError.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+
+class ErrorKind(StrEnum):
+    """What went wrong, in the words a caller decides by."""
+
+    AUTH = "auth"
+    BILLING = "billing"
+    QUOTA = "quota"
+    RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    TRUNCATED = "truncated"
+    BAD_REQUEST = "bad_request"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    PROTOCOL = "protocol"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class Retry(StrEnum):
+    """Where the same request may be tried again."""
+
+    NEVER = "never"
+    SAME = "same"
+    OTHER_KEY = "other_key"
+    OTHER_PROVIDER = "other_provider"
+
+
+class Phase(StrEnum):
+    """How far the request had come (the stages of one lifecycle, `docs/lifecycle.md`)."""
+
+    ADMIT = "admit"
+    CONNECT = "connect"
+    HEADERS = "headers"
+    FIRST_TOKEN = "first_token"  # noqa: S105 - a phase's name
+    FLOW = "flow"
+
+
+class RxlapceError(Exception):
+    """The root of all errors of rxlapce."""
+
+
+#: What is tried when the finder of an error does not know better.
+DEFAULT_RETRY: dict[ErrorKind, Retry] = {
+    ErrorKind.AUTH: Retry.OTHER_KEY,
+    ErrorKind.BILLING: Retry.OTHER_KEY,
+    ErrorKind.QUOTA: Retry.OTHER_KEY,
+    ErrorKind.RATE_LIMIT: Retry.SAME,
+    ErrorKind.OVERLOADED: Retry.SAME,
+    ErrorKind.TIMEOUT: Retry.OTHER_PROVIDER,
+    ErrorKind.NETWORK: Retry.SAME,
+    ErrorKind.TRUNCATED: Retry.SAME,
+    ErrorKind.BAD_REQUEST: Retry.NEVER,
+    ErrorKind.CONTEXT_LENGTH: Retry.OTHER_PROVIDER,
+    ErrorKind.CONTENT_FILTER: Retry.NEVER,
+    ErrorKind.PROTOCOL: Retry.OTHER_PROVIDER,
+    ErrorKind.CANCELLED: Retry.NEVER,
+    ErrorKind.INTERNAL: Retry.NEVER,
+}
+
+
+class ProviderError(RxlapceError):
+    """A request or its stream failed, told in one shape for every provider.
+
+    - `kind`, `retry`, `phase`: see the enums. `retry` defaults by kind (`DEFAULT_RETRY`).
+    - `retry_after_s`: what the provider asked for, in seconds; None where it said nothing. Zero is not None.
+    - `status`: the HTTP status; None before the headers.
+    - `provider`, `request_id`: who failed, and the provider's own id of the exchange, for its support.
+    - `message`: one or two sentences for a person. `raw`: the provider's own body or event, at most
+      `MAX_RAW_CHARS`. Both are scrubbed of secrets by `providers.http` before they are kept.
+    """
+
+    MAX_RAW_CHARS = 4096
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        retry: Retry | None = None,
+        phase: Phase = Phase.FLOW,
+        retry_after_s: float | None = None,
+        status: int | None = None,
+        provider: str | None = None,
+        request_id: str | None = None,
+        raw: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.retry = DEFAULT_RETRY[kind] if retry is None else retry
+        self.phase = phase
+        self.retry_after_s = retry_after_s
+        self.status = status
+        self.provider = provider
+        self.request_id = request_id
+        self.raw = raw[: self.MAX_RAW_CHARS] if raw is not None else None
+
+    def __str__(self) -> str:
+        who = f"{self.provider}: " if self.provider else ""
+        status = f", HTTP {self.status}" if self.status is not None else ""
+        return f"{who}{self.message} ({self.kind} in phase {self.phase}{status})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by name, enums as their values, None kept: what a frame and `--json` carry."""
+        return {
+            "kind": self.kind.value,
+            "retry": self.retry.value,
+            "phase": self.phase.value,
+            "retry_after_s": self.retry_after_s,
+            "status": self.status,
+            "provider": self.provider,
+            "request_id": self.request_id,
+            "message": self.message,
+            "raw": self.raw,
+        }
+
+
+class ConfigError(RxlapceError):
+    """A setting is missing or wrong."""
+
+
+class DaemonAlreadyRunning(ConfigError):
+    """Another daemon listens on the path."""
+
+
+class ProtocolError(RxlapceError):
+    """The peer broke the wire protocol; nothing more is read from the connection."""
+
+
+class FrameError(ProtocolError):
+    """Bytes that are no frame of ours."""
+
+
+class BadMagic(FrameError):
+    """The first four bytes are not the magic."""
+
+
+class BadVersion(FrameError):
+    """A frame of a version that this side does not speak."""
+
+
+class BadChecksum(FrameError):
+    """The CRC-32 does not match the header and payload."""
+
+
+class FrameTooLarge(FrameError):
+    """A payload longer than the limit, told by the header before any of it is read."""
+
+
+class BadMessageType(FrameError):
+    """A message type that is not in the table, or that this side never receives."""
+
+
+class TruncatedFrame(FrameError):
+    """The connection ended inside a frame."""
+
+
+class BadPayload(ProtocolError):
+    """A payload that is not JSON, or not the message that the frame's type names; has the JSON path."""
+
+
+class SequenceGap(ProtocolError):
+    """A stream frame whose sequence number is not the next one."""
+
+
+class RingCorrupt(ProtocolError):
+    """An index in the shared ring is out of range: the peer is broken or hostile."""
+
+
+class HandshakeRefused(ProtocolError):
+    """The handshake ended without agreement; the message says on what."""
+
+
+class CodecError(RxlapceError):
+    """Provider bytes that the framing's standard does not allow."""
+
+
+class EventTooLarge(CodecError):
+    """One event grew past its bound before it ended."""
+
+
+class ConnectionLost(RxlapceError):
+    """The other process closed the connection or died."""
+
+
+class DaemonNotRunning(ConnectionLost):
+    """Nobody listens at the socket's path."""

@@ -1,0 +1,406 @@
+"""What an editor and the daemon say to each other: requests, commands, responses, and their numbers on the wire.
+
+Control messages are dataclasses with dataclasses-json's mixin (`to_dict`, `from_dict`, `schema`). What comes from a
+peer is first checked strictly by msgspec (types, missing keys, ranges; the error names the JSON path), because the
+mixin alone turns "false" into True in silence. Unknown members are ignored, so that a newer peer can say more. The
+messages that are sent once a token (`StreamChunk` and its ends) are msgspec Structs.
+
+`TYPES` is the one table of types, numbers and directions; `encode` and `decode` are its two uses.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Literal
+
+import msgspec
+from dataclasses_json import DataClassJsonMixin
+
+from rxlapce.errors import BadMessageType, BadPayload
+from rxlapce.tokens import Finish, FinishKind, StreamToken, Usage
+
+PROTOCOL_VERSION: Final = 1
+
+TransportName = Literal["shm", "socket"]
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+class Control(DataClassJsonMixin):
+    """What the control messages share: a `type` tag beside their fields, and the mixin's conversions."""
+
+    tag: ClassVar[str]
+
+
+# -- the conversation -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestedCall(DataClassJsonMixin):
+    """A tool call of an earlier answer, sent back as history. `arguments` is the JSON text as the model said it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message(DataClassJsonMixin):
+    """One turn. `tool_calls` belong to an assistant's turn; a `tool` turn names the call it answers."""
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[RequestedCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool(DataClassJsonMixin):
+    """A function that the model may ask for; `parameters` is its JSON Schema."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+
+def _in_range(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        raise ValueError(f"{name} must be from {low} to {high}, not {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest(DataClassJsonMixin):
+    """A conversation to continue.
+
+    `model` is `provider/model`. None leaves a setting to the provider. `temperature` 0 to 2, `top_p` 0 to 1,
+    `max_tokens` and `n` from 1. `tool_choice` is auto, none, required or a tool's name. `extra` members go into the
+    provider's body as they are and win over what we put there.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    n: int | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("model must be provider/model, not empty")
+        if not self.messages:
+            raise ValueError("messages must hold at least one message")
+        _in_range("temperature", self.temperature, 0, 2)
+        _in_range("top_p", self.top_p, 0, 1)
+        _in_range("max_tokens", self.max_tokens, 1, 2**31 - 1)
+        _in_range("n", self.n, 1, 128)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRequest(DataClassJsonMixin):
+    """A text to go on from. Where a provider has no such endpoint it is asked as one user message."""
+
+    model: str
+    prompt: str
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        self.as_chat()
+
+    def as_chat(self) -> ChatRequest:
+        """The same as a conversation of one user message."""
+        return ChatRequest(
+            model=self.model,
+            messages=(Message(role="user", content=self.prompt),),
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=self.stop,
+            seed=self.seed,
+            extra=self.extra,
+        )
+
+
+# -- connection -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake(Control):
+    """The client's first frame: who it is, which versions it speaks, and by which way it wants stream frames."""
+
+    tag: ClassVar[str] = "handshake"
+    versions: tuple[int, ...] = (PROTOCOL_VERSION,)
+    client: str = ""
+    transport: TransportName = "socket"
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingGrant(DataClassJsonMixin):
+    """The shared ring that comes with the acknowledgement; its descriptors are, in order, memory, data, space."""
+
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeAck(Control):
+    """The daemon's answer: what was agreed. `reason` says why `transport` is not the one that was asked for."""
+
+    tag: ClassVar[str] = "handshake_ack"
+    version: int = PROTOCOL_VERSION
+    server: str = ""
+    transport: TransportName = "socket"
+    features: tuple[str, ...] = ()
+    ring: RingGrant | None = None
+    max_streams: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect(Control):
+    """A goodbye: the sender closes next. From the daemon it tells why (`shutdown`, `protocol`, ...)."""
+
+    tag: ClassVar[str] = "disconnect"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat(Control):
+    """A sign of life; whoever gets one with `echo` set sends it back with `echo` unset."""
+
+    tag: ClassVar[str] = "heartbeat"
+    echo: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolFailure(Control):
+    """The daemon's last word to a peer that broke the protocol, before it closes."""
+
+    tag: ClassVar[str] = "error"
+    error: str
+    message: str
+
+
+# -- commands -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complete(Control):
+    """Ask for a completion in one piece."""
+
+    tag: ClassVar[str] = "complete"
+    request: CompletionRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat(Control):
+    """Ask for an answer in one piece."""
+
+    tag: ClassVar[str] = "chat"
+    request: ChatRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteStream(Control):
+    """Ask for a completion as a stream. `credit`: see `Credit`."""
+
+    tag: ClassVar[str] = "complete_stream"
+    request: CompletionRequest
+    credit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatStream(Control):
+    """Ask for an answer as a stream. `credit`: see `Credit`."""
+
+    tag: ClassVar[str] = "chat_stream"
+    request: ChatRequest
+    credit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Control):
+    """End the request whose id the frame carries; its terminal frame is an error of kind `cancelled`."""
+
+    tag: ClassVar[str] = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit(Control):
+    """Let the stream whose id the frame carries send `frames` more stream chunks (from 1).
+
+    A stream that was asked for without `credit` is not counted. Terminal frames need no credit.
+    """
+
+    tag: ClassVar[str] = "credit"
+    frames: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.frames <= 2**31:
+            raise ValueError(f"frames must be from 1 to 2147483648, not {self.frames}")
+
+
+ProviderCommand = Complete | Chat | CompleteStream | ChatStream
+
+
+# -- responses ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredCall(DataClassJsonMixin):
+    """A whole tool call of an answer."""
+
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatResponse(Control):
+    """An answer in one piece (the first choice of several)."""
+
+    tag: ClassVar[str] = "chat"
+    text: str
+    finish: FinishKind
+    finish_raw: str | None = None
+    reasoning: str = ""
+    refusal: str | None = None
+    tool_calls: tuple[AnsweredCall, ...] = ()
+    model: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteResponse(Control):
+    """A completion in one piece."""
+
+    tag: ClassVar[str] = "complete"
+    text: str
+    finish: FinishKind
+    finish_raw: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+
+
+class StreamChunk(msgspec.Struct, frozen=True, tag="stream_chunk", gc=False):
+    """One token of a stream; `seq` counts a stream's frames from 0 without a gap, the terminal one included."""
+
+    seq: int
+    token: StreamToken
+
+
+class StreamDone(msgspec.Struct, frozen=True, tag="stream_done", gc=False):
+    """The end of a whole stream: it carries the `Finish` token, which is not sent as a chunk."""
+
+    seq: int
+    finish: Finish
+
+
+class ErrorBody(msgspec.Struct, frozen=True, gc=False):
+    """A `ProviderError` on the wire, field by field."""
+
+    kind: str
+    retry: str
+    phase: str
+    message: str
+    retry_after_s: float | None = None
+    status: int | None = None
+    provider: str | None = None
+    request_id: str | None = None
+    raw: str | None = None
+
+
+class StreamError(msgspec.Struct, frozen=True, tag="error", gc=False):
+    """The end of a request that failed; a stream's carries its `seq`, a unary request's 0."""
+
+    seq: int
+    error: ErrorBody
+
+
+ProviderResponse = ChatResponse | CompleteResponse | StreamChunk | StreamDone | StreamError
+
+WireMessage = (
+    Handshake
+    | HandshakeAck
+    | Disconnect
+    | Heartbeat
+    | ProtocolFailure
+    | ProviderCommand
+    | Cancel
+    | Credit
+    | ProviderResponse
+)
+
+
+# -- the table ------------------------------------------------------------------------------------------------------
+
+To = Literal["daemon", "client", "both"]
+
+#: number on the wire -> (message, who receives it). Numbers are never reused.
+TYPES: Final[dict[int, tuple[type[WireMessage], To]]] = {
+    0x0004: (ProtocolFailure, "client"),
+    0x0005: (Heartbeat, "both"),
+    0x0010: (Handshake, "daemon"),
+    0x0011: (HandshakeAck, "client"),
+    0x0012: (Disconnect, "both"),
+    0x0205: (Cancel, "daemon"),
+    0x0300: (Complete, "daemon"),
+    0x0301: (Chat, "daemon"),
+    0x0302: (CompleteStream, "daemon"),
+    0x0303: (ChatStream, "daemon"),
+    0x0304: (Credit, "daemon"),
+    0x0310: (CompleteResponse, "client"),
+    0x0311: (ChatResponse, "client"),
+    0x0312: (StreamChunk, "client"),
+    0x0313: (StreamDone, "client"),
+    0x0314: (StreamError, "client"),
+}
+NUMBERS: Final[dict[type[WireMessage], int]] = {message: number for number, (message, _) in TYPES.items()}
+#: number -> the payload's `type` member
+TAGS: Final[dict[int, str]] = {
+    number: message.tag if issubclass(message, Control) else str(message.__struct_config__.tag)
+    for number, (message, _) in TYPES.items()
+}
+
+encoder: Final = msgspec.json.Encoder()
+_as_object: Final = msgspec.json.Decoder(dict[str, Any])
+_structs: Final[dict[int, msgspec.json.Decoder[StreamChunk | StreamDone | StreamError]]] = {
+    NUMBERS[message]: msgspec.json.Decoder(message) for message in (StreamChunk, StreamDone, StreamError)
+}
+
+
+def encode(message: WireMessage) -> bytes:
+    """The payload of a message: UTF-8 JSON with its `type` tag. None members are written as null."""
+    if isinstance(message, StreamChunk | StreamDone | StreamError):
+        return encoder.encode(message)
+    return encoder.encode({"type": message.tag, **msgspec.to_builtins(message)})
+
+
+def decode(number: int, payload: bytes | memoryview, *, receiver: Literal["daemon", "client"]) -> WireMessage:
+    """The message of a payload.
+
+    Raises `BadMessageType` for a number that is not in the table or does not go to `receiver`, `BadPayload` (with the
+    JSON path) for what is not JSON, has another tag than its number, lacks a member, or has one of a wrong type or
+    range.
+    """
+    entry = TYPES.get(number)
+    if entry is None or entry[1] not in (receiver, "both"):
+        known = ", ".join(f"{n:#06x}" for n, (_, to) in TYPES.items() if to in (receiver, "both"))
+        raise BadMessageType(f"message type {number:#06x} does not go to the {receiver}; known: {known}")
+    try:
+        struct_decoder = _structs.get(number)
+        if struct_decoder is not None:
+            return struct_decoder.decode(payload)
+        members = _as_object.decode(payload)
+        tag, expected = members.pop("type", None), TAGS[number]
+        if tag != expected:
+            raise BadPayload(f"$.type: expected {expected!r} in a frame of type {number:#06x}, got {tag!r}")
+        return msgspec.convert(members, entry[0])
+    except msgspec.DecodeError as error:
+        raise BadPayload(f"payload of type {number:#06x}: {error}") from None

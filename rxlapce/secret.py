@@ -1,0 +1,56 @@
+"""A value that must never be seen, and the text that is cleaned of it."""
+
+from collections.abc import Iterable
+from typing import Final
+
+MASK: Final = "[redacted]"
+#: Shorter values would blank ordinary words out of every message; no provider issues keys this short.
+MIN_SCRUB_CHARS: Final = 6
+
+
+class Secret:
+    """A key or token whose text leaves only by `reveal()`.
+
+    `str`, `repr`, `format`, pickling and JSON encoders get a mask or an error, so that a key which strays into a
+    log line, a traceback with locals or a crash dump stays unread. Compare and hash by value.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself: call it only where the value goes on the wire."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK!r})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not pickled: pass its reference instead")
+
+
+def scrub(text: str, secrets: Iterable[Secret]) -> str:
+    """Return `text` with every occurrence of a secret's value masked.
+
+    Providers echo keys in their error bodies ("Incorrect API key provided: sk-..."), so whatever they say goes
+    through here before it is kept. Values under `MIN_SCRUB_CHARS` characters are left alone.
+    """
+    for secret in secrets:
+        value = secret.reveal()
+        if len(value) >= MIN_SCRUB_CHARS:
+            text = text.replace(value, MASK)
+    return text
