@@ -242,8 +242,8 @@ async def iterate(source: Observable[T], *, flow: FlowControl | None = None, hig
     """Yield what `source` emits; subscribes at the first step, disposes when the iteration is left.
 
     Holds at most what arrives after `flow` was closed at `high_water` items; `flow` opens again at half of that.
-    Without a `flow` a source that never waits for its reader grows the queue: pass the gate that the source asks. An `on_error`
-    is raised after the items before it.
+    Without a `flow` a source that never waits for its reader grows the queue: pass the gate that the source asks. An
+    `on_error` is raised after the items before it.
     """
     loop = asyncio.get_running_loop()
     items: deque[T] = deque()
