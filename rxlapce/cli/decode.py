@@ -1,0 +1,263 @@
+"""`rxlapce decode`: recorded provider bytes in, one JSON object a file out, through the same operators as live."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+import reactivex
+from reactivex import Observable
+
+from rxlapce.answer import Answer, AnswerBuilder, Choice
+from rxlapce.codec.event import Event
+from rxlapce.codec.sse import SSEDecoder
+from rxlapce.dialects import DIALECTS
+from rxlapce.errors import CodecError, ErrorKind, Phase, ProviderError
+from rxlapce.operators.decode import sse_decode
+from rxlapce.operators.token_map import token_map
+from rxlapce.tokens import StreamToken, Usage
+from rxlapce.typing import Dialect, StreamDecoder
+
+PROVIDERS: Final = (
+    "openai",
+    "azure",
+    "anthropic",
+    "gemini",
+    "vertex",
+    "bedrock",
+    "xai",
+    "openrouter",
+    "openai-compatible",
+    "local",
+)
+#: file ending -> what the body is, unless --content-type says otherwise
+CONTENT_TYPES: Final = {
+    ".sse": "text/event-stream",
+    ".json": "application/json",
+    ".eventstream": "application/vnd.amazon.eventstream",
+}
+SSE: Final = "text/event-stream"
+CHUNK_BYTES: Final = 65536
+
+EPILOG: Final = """\b
+Examples:
+  rxlapce decode --provider openai --api openai.chat.completions answer.sse
+  curl -sN ... | rxlapce decode --provider anthropic --api anthropic.messages -
+  rxlapce decode --framing sse --events answer.sse
+
+\b
+Exit codes: 0 all answers are complete; 1 one holds an error or was cut off;
+2 a misuse, such as a missing file or an unknown name.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--provider", type=click.Choice(PROVIDERS), help="Who said it.")
+@click.option("--api", metavar="API", help=f"In which dialect: {', '.join(DIALECTS)}.")
+@click.option("--status", default=200, show_default=True, type=click.IntRange(100, 599), help="The HTTP status.")
+@click.option("--content-type", metavar="TYPE", help="What the body is; by the file's ending where not given.")
+@click.option("--framing", type=click.Choice(["sse"]), help="With --events: how the bytes are framed.")
+@click.option("--events", is_flag=True, help="Stop after the framing and print its events.")
+@click.option(
+    "--chunk-bytes",
+    default=CHUNK_BYTES,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Feed the bytes in pieces of this size; the result must not change.",
+)
+def decode(
+    files: tuple[str, ...],
+    provider: str | None,
+    api: str | None,
+    status: int,
+    content_type: str | None,
+    framing: str | None,
+    events: bool,
+    chunk_bytes: int,
+) -> None:
+    """Decode recorded provider streams, offline.
+
+    Each FILE holds the body of one HTTP response, byte for byte; - is the standard input. For each, one JSON object is
+    printed on a line: the text, reasoning, refusal and tool calls, how it finished, the token usage in one meaning for
+    all providers (usage) and as the provider gave it (reported_usage), and the error if there was one. A body that
+    was cut off gives what had arrived and the error "truncated".
+    """
+    whole = True
+    if events:
+        for file in files:
+            whole &= _print_events(_chunks(_read(file), chunk_bytes))
+    elif framing is not None:
+        raise click.UsageError("--framing goes with --events.")
+    else:
+        if provider is None or api is None:
+            raise click.UsageError("--provider and --api are needed (or --framing sse --events).")
+        dialect = _dialect(api)
+        media_types = [_media_type(file, content_type, status) for file in files]
+        for file, media_type in zip(files, media_types, strict=True):
+            answer, error = _decode(_read(file), dialect, status, media_type, chunk_bytes)
+            _print(_line(file, answer, error))
+            whole &= error is None
+    if not whole:
+        raise click.exceptions.Exit(1)
+
+
+# -- input ----------------------------------------------------------------------------------------------------------
+
+
+def _dialect(api: str) -> Dialect[Event]:
+    if api not in DIALECTS:
+        raise click.BadParameter(f"{api!r} is not supported; supported: {', '.join(DIALECTS)}.", param_hint="'--api'")
+    return DIALECTS[api]()
+
+
+def _media_type(file: str, said: str | None, status: int) -> str:
+    """The media type without parameters. Raises `click.BadParameter` for one that no answer can be decoded from."""
+    full = said or CONTENT_TYPES.get(Path(file).suffix, SSE)
+    media_type = full.partition(";")[0].strip().lower()
+    if status < 400 and media_type != SSE and not _is_json(media_type):
+        raise click.BadParameter(
+            f"{media_type!r} ({file}) is not supported; supported: {SSE}, application/json.",
+            param_hint="'--content-type'",
+        )
+    return media_type
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def _read(file: str) -> bytes:
+    with click.open_file(file, "rb") as stream:
+        body: bytes = stream.read()
+    return body
+
+
+def _chunks(body: bytes, size: int) -> Iterator[bytes]:
+    return (body[start : start + size] for start in range(0, len(body), size))
+
+
+# -- answers --------------------------------------------------------------------------------------------------------
+
+
+class _Kept:
+    """A dialect's one decoder, kept in hand: a stream that breaks off has no `Finish` that names its model."""
+
+    def __init__(self, dialect: Dialect[Event]) -> None:
+        self.decoding = dialect.decoder()
+
+    def decoder(self) -> StreamDecoder[Event]:
+        return self.decoding
+
+
+def _decode(
+    body: bytes, dialect: Dialect[Event], status: int, media_type: str, chunk_bytes: int
+) -> tuple[Answer, ProviderError | None]:
+    """What a body says, and the error that it holds or that its cut is."""
+    builder = AnswerBuilder()
+    if status >= 400:
+        error: ProviderError | None = dialect.read_error(status, {}, body)
+    elif _is_json(media_type):
+        error = _read_unary(dialect, body, builder)
+    else:
+        error = _read_stream(dialect, body, chunk_bytes, builder)
+    return builder.answer(), error
+
+
+def _read_unary(dialect: Dialect[Event], body: bytes, builder: AnswerBuilder) -> ProviderError | None:
+    try:
+        tokens = dialect.read_answer(body)
+    except ProviderError as error:
+        return error
+    for token in tokens:
+        builder.add(token)
+    return None
+
+
+def _read_stream(
+    dialect: Dialect[Event], body: bytes, chunk_bytes: int, builder: AnswerBuilder
+) -> ProviderError | None:
+    kept = _Kept(dialect)
+    tokens = reactivex.from_iterable(_chunks(body, chunk_bytes)).pipe(sse_decode(), token_map(kept))
+    error = _drain(tokens, builder.add)
+    if builder.model is None:
+        builder.model = kept.decoding.model
+    return error
+
+
+def _drain(tokens: Observable[StreamToken], take: Callable[[StreamToken], None]) -> ProviderError | None:
+    """Run a synchronous source to its end; the error that ended it, if one did."""
+    errors: list[Exception] = []
+    tokens.subscribe(take, errors.append)
+    if not errors:
+        return None
+    error = errors[0]
+    if isinstance(error, ProviderError):
+        return error
+    if isinstance(error, CodecError):
+        return ProviderError(ErrorKind.PROTOCOL, str(error), phase=Phase.FLOW)
+    raise error
+
+
+# -- output ---------------------------------------------------------------------------------------------------------
+
+
+def _line(file: str, answer: Answer, error: ProviderError | None) -> dict[str, Any]:
+    first, *others = answer.choices
+    line: dict[str, Any] = {
+        "file": file,
+        **_choice(first),
+        "usage": _usage(answer.usage),
+        "reported_usage": None if answer.usage is None else msgspec.to_builtins(answer.usage.reported),
+        "model": answer.model,
+        "tokens": answer.tokens,
+        "error": None if error is None else _error(error),
+        "complete": error is None,
+    }
+    if others:
+        line["choices"] = [{"index": choice.index, **_choice(choice)} for choice in answer.choices]
+    return line
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    finish = None if choice.finish_kind is None else {"kind": choice.finish_kind.value, "raw": choice.finish_raw}
+    return {
+        "text": choice.text,
+        "reasoning": choice.reasoning,
+        "refusal": choice.refusal,
+        "tool_calls": [msgspec.to_builtins(call) for call in choice.tool_calls],
+        "finish": finish,
+    }
+
+
+def _usage(usage: Usage | None) -> dict[str, Any] | None:
+    """The normal form, every field by name: null is unknown, 0 is none."""
+    if usage is None:
+        return None
+    fields = (name for name in usage.__struct_fields__ if name != "reported")
+    return {name: msgspec.to_builtins(getattr(usage, name)) for name in fields}
+
+
+def _error(error: ProviderError) -> dict[str, Any]:
+    fields = error.to_dict()
+    return {name: fields[name] for name in ("kind", "retry", "phase", "status", "message", "raw")}
+
+
+def _print(line: dict[str, Any]) -> None:
+    click.echo(msgspec.json.encode(line).decode())
+
+
+def _print_events(chunks: Iterator[bytes]) -> bool:
+    """Print one body's events and how they ended; whether that was without an error."""
+    decoder = SSEDecoder()
+    try:
+        for chunk in chunks:
+            for event in decoder.feed(chunk):
+                _print({"event": event.event, "data": event.data, "id": event.id})
+        decoder.close()
+    except CodecError as error:
+        _print({"error": {"kind": ErrorKind.PROTOCOL.value, "message": str(error)}})
+        return False
+    _print({"end": True, "last_event_id": decoder.last_event_id, "retry": decoder.retry_ms})
+    return True

@@ -1,0 +1,333 @@
+"""What a provider's failure means: the kind, where a retry makes sense, how long to wait, and a line for a person.
+
+Shared by all JSON dialects. A failure comes as an HTTP response (`from_response`) or inside a stream or a 200 body
+(`from_value`); both are read by the same three steps: find the words (`find_problem`), look them up, fall back to the
+status. Shapes that occur: `{"error": {...}}`, `{"error": "..."}`, `{"code": "...", "error": "..."}` (xAI),
+`{"object": "error", "message": ...}` (vLLM, Mistral), `{"type": "error", ...}` (Anthropic), `{"detail": ...}`
+(FastAPI servers), `{"errors": [...]}`, any of them in a list of one (Google), HTML of a proxy, nothing at all.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
+from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
+
+MAX_MESSAGE_CHARS: Final = 400
+
+_Verdict = tuple[ErrorKind, Retry | None]
+
+#: Words (of `code`, `type`, `status`, lower case) that say what happened whatever the HTTP status is.
+WORDS: Final[dict[str, _Verdict]] = {
+    "insufficient_quota": (ErrorKind.QUOTA, None),
+    "enforced_spend_limit_reached": (ErrorKind.QUOTA, None),
+    "credit_balance_exhausted": (ErrorKind.BILLING, None),
+    "billing_error": (ErrorKind.BILLING, None),
+    "billing_not_active": (ErrorKind.BILLING, None),
+    "billing_hard_limit_reached": (ErrorKind.BILLING, None),
+    "insufficient_credits": (ErrorKind.BILLING, None),
+    "rate_limit_exceeded": (ErrorKind.RATE_LIMIT, None),
+    "rate_limit_error": (ErrorKind.RATE_LIMIT, None),
+    "ratelimitreached": (ErrorKind.RATE_LIMIT, None),
+    "resource_exhausted": (ErrorKind.RATE_LIMIT, None),
+    "slow_down": (ErrorKind.RATE_LIMIT, None),
+    "too_many_requests": (ErrorKind.RATE_LIMIT, None),
+    "context_length_exceeded": (ErrorKind.CONTEXT_LENGTH, None),
+    "exceed_context_size_error": (ErrorKind.CONTEXT_LENGTH, None),
+    "request_too_large": (ErrorKind.CONTEXT_LENGTH, None),
+    "content_filter": (ErrorKind.CONTENT_FILTER, None),
+    "content_policy_violation": (ErrorKind.CONTENT_FILTER, None),
+    "responsibleaipolicyviolation": (ErrorKind.CONTENT_FILTER, None),
+    "invalid_api_key": (ErrorKind.AUTH, None),
+    "authentication_error": (ErrorKind.AUTH, None),
+    "permission_error": (ErrorKind.AUTH, None),
+    "model_not_found": (ErrorKind.BAD_REQUEST, Retry.OTHER_PROVIDER),
+    "deploymentnotfound": (ErrorKind.BAD_REQUEST, Retry.OTHER_PROVIDER),
+    "not_found_error": (ErrorKind.BAD_REQUEST, Retry.OTHER_PROVIDER),
+    "overloaded_error": (ErrorKind.OVERLOADED, None),
+    "server_is_overloaded": (ErrorKind.OVERLOADED, None),
+    "provider_overloaded": (ErrorKind.OVERLOADED, None),
+    "engine_overloaded": (ErrorKind.OVERLOADED, None),
+    "unavailable": (ErrorKind.OVERLOADED, None),
+    "timeout_error": (ErrorKind.TIMEOUT, Retry.SAME),
+}
+
+#: Words too general to win over the status or the message, but better than nothing.
+WEAK_WORDS: Final[dict[str, _Verdict]] = {
+    "api_error": (ErrorKind.OVERLOADED, None),
+    "server_error": (ErrorKind.OVERLOADED, None),
+    "internal_server_error": (ErrorKind.OVERLOADED, None),
+    "service_unavailable": (ErrorKind.OVERLOADED, None),
+    "invalid_request_error": (ErrorKind.BAD_REQUEST, None),
+    "badrequesterror": (ErrorKind.BAD_REQUEST, None),
+}
+
+#: What the message says, for refused requests (4xx) whose words are general. Only phrases that providers really send.
+PHRASES: Final[tuple[tuple[re.Pattern[str], _Verdict], ...]] = (
+    (
+        re.compile(
+            r"maximum context length|prompt is too long|context window|context size|input is too long"
+            r"|exceeds? the context|too many input tokens|maximum prompt length",
+            re.IGNORECASE,
+        ),
+        (ErrorKind.CONTEXT_LENGTH, None),
+    ),
+    (
+        re.compile(r"credit balance|insufficient (?:credits|balance|funds)|requires more credits", re.IGNORECASE),
+        (ErrorKind.BILLING, None),
+    ),
+    (
+        re.compile(r"content (?:management )?policy|flagged (?:by|for|as)|requires moderation", re.IGNORECASE),
+        (ErrorKind.CONTENT_FILTER, None),
+    ),
+    (re.compile(r"(?:invalid|incorrect) api key", re.IGNORECASE), (ErrorKind.AUTH, None)),
+)
+
+STATUSES: Final[dict[int, _Verdict]] = {
+    401: (ErrorKind.AUTH, None),
+    402: (ErrorKind.BILLING, None),
+    403: (ErrorKind.AUTH, None),
+    404: (ErrorKind.BAD_REQUEST, Retry.OTHER_PROVIDER),
+    408: (ErrorKind.TIMEOUT, Retry.SAME),
+    409: (ErrorKind.OVERLOADED, None),  # a lock at the provider: both official SDKs try again
+    413: (ErrorKind.CONTEXT_LENGTH, None),
+    424: (ErrorKind.OVERLOADED, None),
+    425: (ErrorKind.OVERLOADED, None),
+    429: (ErrorKind.RATE_LIMIT, None),
+    498: (ErrorKind.OVERLOADED, None),  # Groq: flex capacity exceeded
+    499: (ErrorKind.CANCELLED, None),
+    504: (ErrorKind.TIMEOUT, Retry.SAME),
+    522: (ErrorKind.TIMEOUT, Retry.SAME),
+    524: (ErrorKind.TIMEOUT, Retry.SAME),
+}
+
+#: Kinds for which the same key never helps, whatever `x-should-retry` says.
+_KEY_IS_SPENT: Final = frozenset({ErrorKind.AUTH, ErrorKind.BILLING, ErrorKind.QUOTA})
+
+REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "apim-request-id", "x-ms-request-id", "x-generation-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What an error object says of itself. `words` are lower case, the most telling first; `status` is in the body."""
+
+    message: str
+    words: tuple[str, ...] = ()
+    status: int | None = None
+    request_id: str | None = None
+
+
+# -- finding --------------------------------------------------------------------------------------------------------
+
+
+def find_problem(value: Any) -> Problem | None:
+    """The problem that a decoded body or event tells of; None if `value` has the shape of none."""
+    if is_array(value):
+        return next((found for item in value if (found := find_problem(item)) is not None), None)
+    if not is_object(value):
+        return None
+    inner = value.get("error")
+    if not inner:
+        inner = value.get("errors") or value.get("detail")
+        if not inner and (value.get("message") or value.get("object") == "error" or value.get("type") == "error"):
+            inner = value
+    if not inner:
+        return None
+    if is_array(inner):
+        inner = inner[0]
+    if is_object(inner):
+        return _read_object(inner, request_id=text_of(value.get("request_id")))
+    return _from_members(value, message=str(inner))
+
+
+def _read_object(error: dict[str, Any], *, request_id: str | None) -> Problem:
+    """An error object, with the cause that a gateway put inside it."""
+    found = _from_members(error, message=_first_text(error, "message", "msg", "detail", "type", "code"))
+    metadata = error.get("metadata")
+    if is_object(metadata):
+        found = _with_cause(found, metadata)
+    return Problem(found.message, found.words, found.status, request_id or found.request_id)
+
+
+def _with_cause(problem: Problem, metadata: dict[str, Any]) -> Problem:
+    """OpenRouter says "Provider returned error" and keeps what that provider said in `metadata.raw`."""
+    raw, who = metadata.get("raw"), text_of(metadata.get("provider_name"))
+    cause: Problem | None = None
+    if isinstance(raw, str) and raw:
+        cause = find_problem(loads(raw)) or Problem(raw)
+    elif is_object(raw):
+        cause = find_problem(raw)
+    words = (*problem.words, *(cause.words if cause else ()))
+    if metadata.get("reasons") and problem.status == HTTPStatus.FORBIDDEN:  # moderation, not a matter of the key
+        words = ("content_filter", *words)
+    told = ": ".join(part for part in (who, cause.message if cause else None) if part)
+    return Problem(f"{problem.message} ({told})" if told else problem.message, words, problem.status)
+
+
+def _from_members(members: dict[str, Any], *, message: str) -> Problem:
+    words: list[str] = []
+    status: int | None = None
+    for name in ("code", "type", "status", "status_code"):
+        said = members.get(name)
+        if isinstance(said, str) and said.isdigit():
+            said = int(said)
+        if isinstance(said, str) and said and said != "error":
+            words.append(said.lower())
+        elif isinstance(said, int) and 400 <= said <= 599:
+            status = said
+    for name, key in (("details", "error_code"), ("innererror", "code")):
+        nested = members.get(name)
+        if is_object(nested) and isinstance(nested.get(key), str):
+            words.insert(0, nested[key].lower())
+    return Problem(message, tuple(words), status, text_of(members.get("request_id")))
+
+
+def _first_text(members: dict[str, Any], *names: str) -> str:
+    for name in names:
+        said = members.get(name)
+        if isinstance(said, str) and said:
+            return said
+        if said and (is_object(said) or is_array(said)):
+            return dumps(said)
+    return "the provider gave no message"
+
+
+# -- judging --------------------------------------------------------------------------------------------------------
+
+
+def judge(problem: Problem, status: int | None) -> tuple[ErrorKind, Retry | None]:
+    """The kind, and where to retry if not at the kind's default. Words first, then the message, then the status.
+
+    Nothing known at all is taken for a fault of the provider's (`overloaded`): that is what an in-band error of no
+    type has been in every recorded case, and asking again is harmless.
+    """
+    for word in problem.words:
+        if word in WORDS:
+            return WORDS[word]
+    code = problem.status or status
+    if code is None or 400 <= code < 500:
+        for phrase, verdict in PHRASES:
+            if phrase.search(problem.message) and code != HTTPStatus.TOO_MANY_REQUESTS:
+                return verdict
+    if code in STATUSES:
+        return STATUSES[code]
+    if code is not None and code != HTTPStatus.BAD_REQUEST:
+        if code >= 500:
+            return ErrorKind.OVERLOADED, None
+        return (ErrorKind.BAD_REQUEST, None) if code >= 400 else (ErrorKind.PROTOCOL, None)
+    for word in problem.words:
+        if word in WEAK_WORDS:
+            return WEAK_WORDS[word]
+    return (ErrorKind.BAD_REQUEST if code else ErrorKind.OVERLOADED), None
+
+
+def from_value(value: Any, raw: str) -> ProviderError:
+    """The error that a stream event or a 200 body tells of (`value`, whose text is `raw`)."""
+    problem = find_problem(value) or Problem("the provider reported an error without a message")
+    kind, retry = judge(problem, None)
+    return ProviderError(kind, shorten(problem.message), retry=retry, request_id=problem.request_id, raw=raw)
+
+
+def malformed(what: str, raw: str) -> ProviderError:
+    """The error for an event or body that is not what the dialect allows; `what` says what was expected."""
+    return ProviderError(ErrorKind.PROTOCOL, what, raw=raw)
+
+
+def from_response(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> ProviderError:
+    """The error that an HTTP response means. `headers` has lower-case names; `now` is wall-clock seconds since 1970.
+
+    Any body is possible: JSON of every shape, HTML of a proxy, nothing, bytes that are not UTF-8.
+    """
+    raw = body.decode("utf-8", "replace").strip()
+    problem = find_problem(loads(body)) or Problem(_describe(status, raw))
+    kind, retry = judge(Problem(problem.message, problem.words), status)
+    return ProviderError(
+        kind,
+        shorten(problem.message),
+        retry=_obey(headers.get("x-should-retry"), kind, retry),
+        phase=Phase.HEADERS,
+        retry_after_s=retry_after_s(headers, now),
+        status=status,
+        request_id=request_id(headers) or problem.request_id,
+        raw=raw,
+    )
+
+
+def _obey(should_retry: str | None, kind: ErrorKind, retry: Retry | None) -> Retry | None:
+    """`x-should-retry` speaks of the same request at the same provider, so "false" leaves other providers open."""
+    if should_retry == "true" and kind not in _KEY_IS_SPENT:
+        return Retry.SAME
+    if should_retry == "false":
+        at = ProviderError(kind, "", retry=retry).retry
+        return Retry.OTHER_PROVIDER if at is Retry.SAME else at
+    return retry
+
+
+def _describe(status: int, raw: str) -> str:
+    """A line about a body that is no JSON error."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "no standard status"
+    title = re.search(r"<title[^>]*>(.*?)</title>", raw, re.IGNORECASE | re.DOTALL)
+    if title:
+        return f"{title.group(1)} (an HTML page, {phrase})"
+    if not raw:
+        return f"{phrase}, with an empty body"
+    return phrase if raw.startswith("<") else f"{phrase}: {raw}"
+
+
+def shorten(message: str) -> str:
+    """One line of at most `MAX_MESSAGE_CHARS` characters."""
+    line = " ".join(message[: MAX_MESSAGE_CHARS * 4].split())
+    return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 3] + "..."
+
+
+# -- headers --------------------------------------------------------------------------------------------------------
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """The provider's own id of the exchange."""
+    return next((headers[name] for name in REQUEST_ID_HEADERS if headers.get(name)), None)
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """How long the provider asks to wait, in seconds from 0; None if it says nothing that can be read.
+
+    In the order of the official SDKs: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` as seconds (fractions
+    occur), `retry-after` as an HTTP date (RFC 9110, section 10.2.3) against `now`, wall-clock seconds since 1970.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(headers.get(name))
+        if milliseconds is not None:
+            return milliseconds / 1000
+    said = headers.get("retry-after")
+    if said is None:
+        return None
+    seconds = _number(said)
+    if seconds is not None:
+        return seconds
+    try:
+        date = parsedate_to_datetime(said)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    try:
+        return max(0.0, date.timestamp() - now)
+    except OverflowError:
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
