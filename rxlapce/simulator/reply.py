@@ -1,0 +1,188 @@
+"""What is answered to a request, before any wire format: how many tokens of what, which tools, and why it ends."""
+
+import random
+import re
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
+from typing import Any, Final
+
+import msgspec
+
+from rxlapce.simulator import answers
+from rxlapce.simulator.asked import Asked, OfferedTool
+from rxlapce.simulator.options import Ending, Options
+from rxlapce.simulator.tokenizer import count_pieces, endless, exactly, tokenize
+
+
+class End(Enum):
+    """Why an answer ended; each wire format has its own word for it."""
+
+    STOP = auto()
+    STOP_SEQUENCE = auto()
+    LENGTH = auto()
+    TOOL_CALLS = auto()
+    CONTENT_FILTER = auto()
+    REFUSAL = auto()
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A tool call; `arguments` is JSON text that fits the tool's schema."""
+
+    name: str
+    arguments: str
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """One choice's answer. Its pieces are made as they are taken, so a reply of a million tokens costs no memory."""
+
+    text: str
+    text_tokens: int
+    reasoning_tokens: int
+    calls: tuple[Call, ...]
+    end: End
+    stop_sequence: str | None = None
+
+    def text_pieces(self) -> Iterator[str]:
+        """The answer's `text_tokens` pieces."""
+        return exactly(endless(self.text, answers.chapter), self.text_tokens)
+
+    def reasoning_pieces(self) -> Iterator[str]:
+        """The reasoning's `reasoning_tokens` pieces."""
+        return exactly(endless(answers.REASONING, answers.musing), self.reasoning_tokens)
+
+    @property
+    def output_tokens(self) -> int:
+        """All that is billed as output."""
+        return self.text_tokens + self.reasoning_tokens + sum(len(tokenize(call.arguments)) for call in self.calls)
+
+
+#: What a chat template adds to the words of a conversation.
+_TEMPLATE_TOKENS: Final = 7
+#: Reasoning tokens of a request that asks for thinking without saying how much.
+_THINKING_TOKENS: Final = 48
+
+
+def prompt_tokens(asked: Asked) -> int:
+    """How many tokens the request counts."""
+    return count_pieces(asked.heard) + _TEMPLATE_TOKENS
+
+
+def compose(asked: Asked, options: Options, chance: random.Random) -> tuple[Reply, ...]:
+    """One reply for each choice that the request asks for."""
+    return tuple(_reply(asked, options, chance) for _ in range(asked.choices))
+
+
+def _reply(asked: Asked, options: Options, chance: random.Random) -> Reply:
+    calls = _calls(asked, options, chance)
+    refused = options.finish is Ending.REFUSAL
+    text, stop_sequence = ("", None) if calls else _text(asked, refused, chance)
+    wanted = len(tokenize(text)) if options.tokens is None else options.tokens
+    reasoning = options.reasoning if options.reasoning is not None else _THINKING_TOKENS * asked.thinking
+    budget = max(asked.max_tokens or wanted + reasoning, 1)
+    reasoning = min(reasoning, budget)
+    tokens = min(wanted, budget - reasoning)
+    if options.finish is Ending.CONTENT_FILTER and options.tokens is None:
+        tokens = min(tokens, max(wanted // 3, 1))
+    cut = tokens < wanted
+    return Reply(
+        text=text or answers.choose(asked.prompt, chance),
+        text_tokens=tokens,
+        reasoning_tokens=reasoning,
+        calls=() if cut else calls,
+        end=_end(options.finish, cut=cut, calls=bool(calls), stop_sequence=stop_sequence),
+        stop_sequence=None if cut else stop_sequence,
+    )
+
+
+def _end(finish: Ending, *, cut: bool, calls: bool, stop_sequence: str | None) -> End:
+    match finish:
+        case Ending.CONTENT_FILTER:
+            return End.CONTENT_FILTER
+        case Ending.REFUSAL:
+            return End.REFUSAL
+        case Ending.LENGTH:
+            return End.LENGTH
+        case Ending.AUTO:
+            if cut:
+                return End.LENGTH
+            if calls:
+                return End.TOOL_CALLS
+            return End.STOP if stop_sequence is None else End.STOP_SEQUENCE
+
+
+def _text(asked: Asked, refused: bool, chance: random.Random) -> tuple[str, str | None]:
+    """The whole text up to the first stop sequence, and that sequence."""
+    if refused:
+        return answers.REFUSAL, None
+    text = answers.after_tools(asked.tool_results) if asked.tool_results else answers.choose(asked.prompt, chance)
+    found = [(text.find(stop), stop) for stop in asked.stop if stop and stop in text]
+    if not found:
+        return text, None
+    at, stop = min(found)
+    return text[:at], stop
+
+
+# -- tool calls -----------------------------------------------------------------------------------------------------
+
+
+def _calls(asked: Asked, options: Options, chance: random.Random) -> tuple[Call, ...]:
+    offered = [tool for tool in asked.tools if asked.only_tool in (None, tool.name)] if asked.may_call else []
+    if not offered:
+        return ()
+    if options.tools is not None:
+        wanted = [offered[number % len(offered)] for number in range(options.tools)]
+    elif asked.tool_results:
+        wanted = []
+    else:
+        named = [tool for tool in offered if _is_asked_for(tool, asked.prompt)]
+        wanted = named or (offered[:1] if asked.must_call else [])
+    return tuple(Call(tool.name, _arguments(tool, asked.prompt, chance)) for tool in wanted)
+
+
+def _is_asked_for(tool: OfferedTool, prompt: str) -> bool:
+    """Whether the prompt has the tool's name, or a longer word of it (`weather` of `get_weather`)."""
+    words = [word for word in re.split(r"[^a-z]+", tool.name.lower()) if len(word) > 3]
+    heard = prompt.lower()
+    return tool.name.lower() in heard or any(word in heard for word in words)
+
+
+def _arguments(tool: OfferedTool, prompt: str, chance: random.Random) -> str:
+    value = _example(tool.schema, "value", _proper_names(prompt), chance)
+    return msgspec.json.encode(value if isinstance(value, dict) else {}).decode()
+
+
+def _proper_names(prompt: str) -> list[str]:
+    """Capitalised words after the first: good values for a city or a person."""
+    return [name.group() for name in re.finditer(r"(?<=\s)[A-Z]\w+(?: [A-Z]\w+)*", prompt)]
+
+
+def _example(schema: Mapping[str, Any], name: str, names: list[str], chance: random.Random) -> Any:
+    """A value that fits the common part of JSON Schema; strings take up the prompt's proper names in order."""
+    for given in ("const", "default"):
+        if given in schema:
+            return schema[given]
+    for listed in ("enum", "examples"):
+        if schema.get(listed):
+            return schema[listed][0]
+    for union in ("anyOf", "oneOf", "allOf"):
+        if schema.get(union):
+            return _example(schema[union][0], name, names, chance)
+    kind: Any = schema.get("type")
+    if isinstance(kind, list):
+        listed: list[Any] = kind
+        kind = next(iter(listed), None)
+    match kind:
+        case "object" | None:
+            properties: Mapping[str, Any] = schema.get("properties", {})
+            return {key: _example(value, key, names, chance) for key, value in properties.items()}
+        case "array":
+            return [_example(schema.get("items", {"type": "string"}), name, names, chance)]
+        case "integer" | "number":
+            low = schema.get("minimum", 1)
+            return chance.randint(int(low), int(schema.get("maximum", low + 99)))
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return names.pop(0) if names else name

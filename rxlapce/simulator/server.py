@@ -1,0 +1,306 @@
+"""The simulator over HTTP: routes, keys, and the performance of what `play` decided."""
+
+import asyncio
+import hmac
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, Self
+
+from aiohttp import web
+
+from rxlapce.secret import Secret
+from rxlapce.simulator import catalogue, vendor_errors
+from rxlapce.simulator.asked import Asked, BadBody, read_chat, read_messages
+from rxlapce.simulator.chat_completions import ChatCompletion
+from rxlapce.simulator.journal import Journal, Outcome, Received, Served
+from rxlapce.simulator.messages import MessagesAnswer
+from rxlapce.simulator.options import HEADER, REFUSALS, BadOption, Fault, Options, parse
+from rxlapce.simulator.play import Close, play, play_whole
+from rxlapce.simulator.reply import compose
+from rxlapce.simulator.stage import Stage, silence
+from rxlapce.simulator.tokenizer import base58, hexadecimal, seeded
+from rxlapce.simulator.vendor_errors import HttpError, Vendor
+from rxlapce.simulator.wire import Wire
+
+_MAX_BODY_BYTES: Final = 64 << 20
+_STREAM_TYPE: Final = "text/event-stream; charset=utf-8"
+
+
+class _Route(NamedTuple):
+    """How one path is read and answered."""
+
+    vendor: Vendor
+    read: Callable[[bytes], Asked]
+    wire: Callable[[Asked, random.Random], Wire]
+
+
+_ROUTES: Final[Mapping[str, _Route]] = {
+    "/v1/chat/completions": _Route(Vendor.OPENAI, read_chat, ChatCompletion),
+    "/v1/messages": _Route(Vendor.ANTHROPIC, read_messages, MessagesAnswer),
+}
+
+
+class _Refused(Exception):
+    """The request is answered with an HTTP error."""
+
+    def __init__(self, error: HttpError) -> None:
+        super().__init__(error.status)
+        self.error = error
+
+
+class Simulator:
+    """A provider that speaks OpenAI's chat completions and Anthropic's Messages, and misbehaves on request.
+
+        async with Simulator(seed=1) as simulator:
+            ...  # simulator.base_url
+            await simulator.wait_until(lambda: simulator.outcomes == [Outcome.COMPLETED])
+
+    The same seed and request give the same bytes. `defaults` is the behaviour of a request that asks for none; without
+    them it answers as fast as it is read. With an `api_key` another key is refused, else any key or none is taken.
+    `port` 0 takes a free one. `send_buffer_bytes` makes the kernel's buffer small, so that a client that does not read
+    is felt early. `on_served` is called as each request ends. The last `keep` requests are remembered.
+
+    Runs on the loop that entered it; leaving ends all streams at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: Secret | None = None,
+        defaults: Options | None = None,
+        send_buffer_bytes: int | None = None,
+        on_served: Callable[[Served], None] | None = None,
+        keep: int = 10_000,
+    ) -> None:
+        self._seed = seed
+        self._address = (host, port)
+        self._api_key = api_key
+        self._defaults = defaults or Options()
+        self._send_buffer_bytes = send_buffer_bytes
+        self._on_served = on_served
+        self._journal = Journal(keep)
+        self._seen: Counter[tuple[str, str, str]] = Counter()
+        self._handlers: set[asyncio.Task[object] | None] = set()
+        self._stopping = False
+        self._runner: web.AppRunner | None = None
+        self.base_url = ""
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen. `base_url` is valid afterwards. Raises OSError if the address is taken."""
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        for path in _ROUTES:
+            app.router.add_post(path, self._post)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/health", self._health)
+        app.router.add_route("*", "/{path:.*}", self._not_found)
+        listener = self._listen()
+        # Handlers are cancelled when their client leaves: that is how a disconnect is noticed in the midst of silence.
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener, backlog=1024).start()
+        host, port = listener.getsockname()[:2]
+        self.base_url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._send_buffer_bytes is not None:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
+            listener.bind(self._address)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    async def stop(self) -> None:
+        """End every stream and stop listening."""
+        self._stopping = True
+        for handler in self._handlers:
+            if handler is not None:
+                handler.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- what tests look at -----------------------------------------------------------------------------------------
+
+    @property
+    def requests(self) -> list[Received]:
+        """The requests so far, oldest first."""
+        return list(self._journal.requests)
+
+    @property
+    def served(self) -> list[Served]:
+        """The progress of each request to a provider's endpoint, in the order in which they came."""
+        return list(self._journal.served)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """How the requests that are over ended, in the order in which they came."""
+        return [served.outcome for served in self._journal.served if served.outcome is not None]
+
+    @property
+    def open_streams(self) -> int:
+        """Streams whose headers have gone out and that have not ended."""
+        return self._journal.open_streams
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of bodies handed to the network since the start."""
+        return self._journal.bytes_sent
+
+    async def wait_until(self, predicate: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+        """Return once `predicate()` is true; it is asked after every change here. Raises TimeoutError."""
+        await self._journal.wait_until(predicate, timeout_s)
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "open_streams": self.open_streams})
+
+    async def _models(self, request: web.Request) -> web.Response:
+        vendor = Vendor.ANTHROPIC if "anthropic-version" in request.headers else Vendor.OPENAI
+        try:
+            self._check_key(request, vendor)
+        except _Refused as refused:
+            return _plain(refused.error, _REQUEST_IDS[vendor](self._chance(request)))
+        return web.Response(body=catalogue.LISTINGS[vendor](), content_type="application/json")
+
+    async def _not_found(self, request: web.Request) -> web.Response:
+        vendor = Vendor.ANTHROPIC if "anthropic-version" in request.headers else Vendor.OPENAI
+        error = vendor_errors.not_found(vendor, request.method, request.path)
+        return _plain(error, _REQUEST_IDS[vendor](self._chance(request)))
+
+    def _chance(self, request: web.Request) -> random.Random:
+        """The chance of a request whose body does not matter."""
+        return seeded(self._seed, request.method, request.path)
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        body = await request.read()
+        served = self._journal.received(Received(method=request.method, path=request.path, headers=headers, body=body))
+        handler = asyncio.current_task()
+        self._handlers.add(handler)
+        outcome = Outcome.CLIENT_GONE
+        try:
+            response, outcome = await self._answer(request, served)
+        except asyncio.CancelledError:
+            if self._stopping:
+                outcome = Outcome.STOPPED
+            raise
+        finally:
+            self._handlers.discard(handler)
+            self._journal.ended(served, outcome)
+            if self._on_served is not None:
+                self._on_served(served)
+        return response
+
+    async def _answer(self, request: web.Request, served: Served) -> tuple[web.StreamResponse, Outcome]:
+        route = _ROUTES[request.path]
+        body, asked_by_header = served.request.body, request.headers.get(HEADER, "")
+        chance = seeded(self._seed, request.path, body, asked_by_header)
+        stage = Stage(request, served, self._journal)
+        try:
+            asked, options = self._understand(request, route, body, asked_by_header)
+        except _Refused as refused:
+            served.status = refused.error.status
+            return _plain(refused.error, _REQUEST_IDS[route.vendor](chance)), Outcome.REFUSED
+        if options.fault is Fault.HANG:
+            await silence()
+        if options.fault is Fault.RESET and options.after is None:
+            stage.close(Close.RESET)
+            return web.Response(), Outcome.CUT
+        wire = route.wire(asked, chance)
+        replies = compose(asked, options, chance)
+        served.status = 200
+        if not asked.stream:
+            tokens = sum(reply.output_tokens for reply in replies)
+            steps = play_whole(wire.unary(replies), tokens, options)
+            return await stage.perform(_headers(wire, "application/json"), steps)
+        self._journal.stream_opened(served)
+        return await stage.perform(_headers(wire, _STREAM_TYPE), play(wire, wire.events(replies), options, chance))
+
+    # -- before the answer ------------------------------------------------------------------------------------------
+
+    def _understand(
+        self, request: web.Request, route: _Route, body: bytes, asked_by_header: str
+    ) -> tuple[Asked, Options]:
+        """What is asked, and how to behave. Raises `_Refused`."""
+        vendor = route.vendor
+        key = self._check_key(request, vendor)
+        if vendor is Vendor.ANTHROPIC and "anthropic-version" not in request.headers:
+            raise _Refused(vendor_errors.bad_request(vendor, "anthropic-version: header is required"))
+        try:
+            asked = route.read(body)
+            options = parse(asked_by_header, parse(asked.options, self._defaults))
+        except BadBody as error:
+            raise _Refused(vendor_errors.bad_request(vendor, str(error), error.param)) from None
+        except BadOption as error:
+            raise _Refused(vendor_errors.bad_request(vendor, str(error), "model")) from None
+        if options.times and self._is_over(request.path, asked.model, asked.options, asked_by_header, options.times):
+            options = options.well_behaved()
+        fault: Fault | int | None = options.fault if options.fault in REFUSALS else options.status
+        if fault is None and options.fault is Fault.ERROR and not asked.stream:
+            fault = 500
+        if fault is not None:
+            wait_s = options.retry_after
+            raise _Refused(vendor_errors.error_for(vendor, fault, model=asked.model, key=key, wait_s=wait_s))
+        return asked, options
+
+    def _is_over(self, path: str, model: str, suffix: str, header: str, times: int) -> bool:
+        """Whether this very wish has been met `times` times before."""
+        wish = (path, f"{model}:{suffix}", header)
+        self._seen[wish] += 1
+        return self._seen[wish] > times
+
+    def _check_key(self, request: web.Request, vendor: Vendor) -> str:
+        """The key that the request carries ("" if none). Raises `_Refused` if another one is demanded."""
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        key = request.headers.get("x-api-key", bearer).strip()
+        demanded = self._api_key
+        if demanded is not None and not hmac.compare_digest(key.encode(), demanded.reveal().encode()):
+            raise _Refused(vendor_errors.error_for(vendor, Fault.AUTH, key=key))
+        return key
+
+
+_SERVER: Final = {"server": "rxlapce-simulator"}
+
+
+def _headers(wire: Wire, content_type: str) -> dict[str, str]:
+    return _SERVER | wire.headers() | {"content-type": content_type, "cache-control": "no-cache"}
+
+
+def _openai_id(chance: random.Random) -> dict[str, str]:
+    return {"x-request-id": f"req_{hexadecimal(chance, 32)}"}
+
+
+def _anthropic_id(chance: random.Random) -> dict[str, str]:
+    return {"request-id": f"req_011C{base58(chance, 20)}"}
+
+
+_REQUEST_IDS: Final = {Vendor.OPENAI: _openai_id, Vendor.ANTHROPIC: _anthropic_id}
+
+
+def _plain(error: HttpError, request_id: Mapping[str, str]) -> web.Response:
+    """The error as a response; Anthropic says the request's id in the body too."""
+    body = error.body
+    for value in request_id.values():
+        body = body.replace(vendor_errors.REQUEST_ID.encode(), value.encode())
+    headers = {**_SERVER, **error.headers, **request_id, "content-type": error.content_type}
+    return web.Response(status=error.status, body=body, headers=headers)

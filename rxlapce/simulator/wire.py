@@ -1,0 +1,74 @@
+"""What the two wire formats share: events with their part in a stream, and the interface that `play` uses."""
+
+import random
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+from typing import ClassVar, Final, Protocol
+
+from rxlapce.simulator.reply import Reply
+from rxlapce.simulator.tokenizer import alphanumeric, seeded
+
+
+class Part(Enum):
+    """An event's part in a stream: faults and pacing go by it and know no format."""
+
+    FRAME = auto()  # start-up and the seams between blocks: no token
+    TOKEN = auto()
+    FINISH = auto()  # tells why the answer ended
+    USAGE = auto()
+    DONE = auto()  # the last event
+
+
+WireEvent = tuple[Part, bytes]
+
+
+class Wire(Protocol):
+    """One response in a vendor's bytes. Pure, and the same bytes for the same request and seed."""
+
+    keepalive: ClassVar[bytes]
+    """What keeps a silent connection open."""
+
+    def events(self, replies: Sequence[Reply]) -> Iterator[WireEvent]:
+        """The whole stream, event by event, made as it is taken."""
+        ...
+
+    def unary(self, replies: Sequence[Reply]) -> bytes:
+        """The same answer as one JSON body."""
+        ...
+
+    def malformed(self) -> bytes:
+        """An event whose JSON is broken off."""
+        ...
+
+    def error(self) -> bytes:
+        """The vendor's error in mid-stream."""
+        ...
+
+    def huge(self, size_bytes: int) -> bytes:
+        """One event with so many bytes of text."""
+        ...
+
+    def headers(self) -> dict[str, str]:
+        """The vendor's response headers, content type aside."""
+        ...
+
+
+#: Both vendors pad events with up to 15 characters, so that lengths do not give the text away.
+PADDINGS: Final = 16
+_VARIANTS: Final = 64
+_characters: Final = alphanumeric(seeded("obfuscation"), _VARIANTS + PADDINGS)
+
+#: `OBFUSCATIONS[n][k]`: n letters and the end of the event, in `_VARIANTS` variants that do not depend on the request.
+OBFUSCATIONS: Final = [
+    [f'{_characters[k : k + length]}"}}\n\n'.encode() for k in range(_VARIANTS)] for length in range(PADDINGS)
+]
+#: Blanks before the closing brace, and the end of the event, in an order that looks like chance.
+BLANKS: Final = [b" " * length + b"}\n\n" for length in seeded("blanks").choices(range(PADDINGS), k=_VARIANTS)]
+VARIANT_MASK: Final = _VARIANTS - 1
+#: More different pieces than a vocabulary would show in one answer; a bound for the memo of rendered events.
+MEMO_SIZE: Final = 8192
+
+
+def created_at(chance: random.Random) -> int:
+    """Unix seconds of a moment in a year that the seed chooses."""
+    return 1_760_000_000 + chance.randrange(31_536_000)
