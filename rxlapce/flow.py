@@ -11,7 +11,7 @@ Everything here runs on one event loop's thread; nothing is locked.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -89,7 +89,8 @@ class FlowControl:
         for listener in tuple(self._listeners):
             if self.is_open is not was_open:
                 return  # a listener turned the gate; the turn told everybody
-            listener()
+            if listener in self._listeners:  # one before it may have ended it
+                listener()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,9 +148,16 @@ class Stage(Observable[T]):
 
 
 def connect(source: Observable[T], receiver: Receiver[T], scheduler: SchedulerBase | None) -> DisposableBase:
-    """Subscribe `receiver` to `source`: directly if it is one of our stages, else by RxPY's `subscribe`."""
+    """Subscribe `receiver` to `source`: directly if it is one of our stages, else by RxPY's `subscribe`.
+
+    As in RxPY, a source that raises while it is being subscribed to has failed: that goes to on_error.
+    """
     if isinstance(source, Stage):
-        return source.on_subscribe(receiver, scheduler)
+        try:
+            return source.on_subscribe(receiver, scheduler)
+        except Exception as error:  # noqa: BLE001 - it is handed on, to the one place where a stream's errors are read
+            receiver.on_error(error)
+            return Disposable()
     return source.subscribe(receiver.on_next, receiver.on_error, receiver.on_completed, scheduler=scheduler)
 
 
@@ -175,15 +183,27 @@ class Tasks:
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-        """Start `work`, which must catch its own errors."""
+        """Start `work`. An error that it does not catch goes to the loop's exception handler."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            task.get_loop().call_exception_handler(
+                {"message": f"task {task.get_name()!r} failed", "exception": error, "task": task}
+            )
+
+    async def settled(self) -> None:
+        """Wait until what runs now has ended by itself."""
+        await asyncio.gather(*tuple(self._tasks), return_exceptions=True)
+
     async def aclose(self) -> None:
-        """Cancel what runs and wait until it has ended."""
-        tasks = tuple(self._tasks)
+        """Cancel what runs and wait until it has ended; called by one of the tasks, it spares the caller."""
+        tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -196,59 +216,84 @@ OpenReads = Callable[[], AbstractAsyncContextManager[Callable[[], Awaitable[byte
 def from_reads(open_reads: OpenReads, exchange: Exchange, tasks: Tasks) -> Observable[bytes]:
     """Emit what each read brings, asking `exchange.flow` before every one.
 
-    Cold: subscribing opens, disposing cancels the read in progress and leaves the context at the next loop round.
-    Completes at the end of the bytes. `ProviderError` goes to on_error as it is, anything else as kind `internal`
-    with its cause. Holds nothing: at most one read is under way.
+    Cold: subscribing opens. Disposing cancels the read in progress and leaves the context at the next loop round;
+    from inside on_next it lets the context be left undisturbed. Nothing is emitted after it. Completes at the end of
+    the bytes. `ProviderError` goes to on_error as it is, anything else (also what downstream's on_next raises) as kind
+    `internal` with its cause; `cancelled` when the owner of `tasks` stops the reading. Holds nothing: at most one
+    read is under way.
     """
 
     def on_subscribe(receiver: Receiver[bytes], scheduler: SchedulerBase | None) -> DisposableBase:
         loop = asyncio.get_running_loop()
-        flow = exchange.flow
-        on_next = receiver.on_next
+        disposed = False
 
         async def pump() -> None:
             try:
-                async with open_reads() as read:
-                    while True:
-                        if not flow.is_open:
-                            await flow.wait_open()
-                        data = await read()
-                        if not data:
-                            break
-                        exchange.last_read_s = loop.time()
-                        exchange.bytes_read += len(data)
-                        exchange.reads += 1
-                        on_next(data)
+                await read_all()
             except ProviderError as error:
-                receiver.on_error(error)
-            except Exception as error:  # noqa: BLE001 - the border to Rx: it must reach on_error, with its cause
+                if not disposed:
+                    receiver.on_error(error)
+            except asyncio.CancelledError:
+                if not disposed:
+                    receiver.on_error(ProviderError(ErrorKind.CANCELLED, "the reading of the answer was cancelled"))
+                raise
+            except Exception as error:
+                if disposed:
+                    raise  # nobody listens any more: the owner of the tasks reports it
                 failure = ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} inside rxlapce: {error}")
                 failure.__cause__ = error
                 receiver.on_error(failure)
             else:
-                receiver.on_completed()
+                if not disposed:
+                    receiver.on_completed()
+
+        async def read_all() -> None:
+            flow = exchange.flow
+            on_next = receiver.on_next
+            async with open_reads() as read:
+                while not disposed:
+                    if not flow.is_open:
+                        await flow.wait_open()
+                    data = await read()
+                    if not data:
+                        return
+                    exchange.last_read_s = loop.time()
+                    exchange.bytes_read += len(data)
+                    exchange.reads += 1
+                    on_next(data)
 
         task = tasks.spawn(pump(), name=f"reads {exchange.request_id}")
 
         def stop() -> None:
-            task.cancel()
+            nonlocal disposed
+            disposed = True
+            # Inside its own on_next the task only needs the flag: a cancel would hit the first await of leaving the
+            # context, and would never be seen if the reads do not wait.
+            if asyncio.current_task(loop) is not task:
+                task.cancel()
 
         return Disposable(stop)
 
     return Stage(on_subscribe)
 
 
-async def iterate(source: Observable[T], *, flow: FlowControl | None = None, high_water: int = 256) -> AsyncIterator[T]:
+async def iterate(
+    source: Observable[T], *, flow: FlowControl | None = None, high_water: int = 256
+) -> AsyncGenerator[T, None]:
     """Yield what `source` emits; subscribes at the first step, disposes when the iteration is left.
 
-    Holds at most what arrives after `flow` was closed at `high_water` items; `flow` opens again at half of that.
-    Without a `flow` a source that never waits for its reader grows the queue: pass the gate that the source asks. An
-    `on_error` is raised after the items before it.
+    Holds at most what arrives after `flow` was closed at `high_water` (from 1) items; `flow` opens again at half of
+    that. Without a `flow` a source that never waits for its reader grows the queue: pass the gate that the source asks.
+    An `on_error` is raised after the items before it. Who leaves early uses `contextlib.aclosing`, which disposes at
+    once; after a bare `break` the event loop does it when it collects the generator.
     """
+    if high_water < 1:
+        raise ValueError(f"high_water must be at least 1, not {high_water}")
     loop = asyncio.get_running_loop()
     items: deque[T] = deque()
     end: list[Exception | None] = []
     waiter: asyncio.Future[None] | None = None
+    holder = object()
 
     def wake() -> None:
         if waiter is not None and not waiter.done():
@@ -257,7 +302,7 @@ async def iterate(source: Observable[T], *, flow: FlowControl | None = None, hig
     def on_next(item: T) -> None:
         items.append(item)
         if flow is not None and len(items) >= high_water:
-            flow.close(items)
+            flow.close(holder)
         wake()
 
     def on_end(error: Exception | None = None) -> None:
@@ -268,9 +313,10 @@ async def iterate(source: Observable[T], *, flow: FlowControl | None = None, hig
     try:
         while True:
             while items:
-                yield items.popleft()
+                item = items.popleft()
                 if flow is not None and len(items) <= high_water // 2:
-                    flow.open(items)
+                    flow.open(holder)
+                yield item
             if end:
                 if end[0] is not None:
                     raise end[0]
@@ -280,4 +326,4 @@ async def iterate(source: Observable[T], *, flow: FlowControl | None = None, hig
     finally:
         subscription.dispose()
         if flow is not None:
-            flow.open(items)
+            flow.open(holder)
