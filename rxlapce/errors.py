@@ -5,7 +5,7 @@
     ├── ConfigError              a setting is missing or wrong; says which, and what to do
     ├── ProtocolError            the peer broke the wire protocol; the connection is over
     │   ├── FrameError           bytes that are no frame
-    │   │   ├── BadMagic, BadVersion, BadChecksum, FrameTooLarge, BadMessageType, TruncatedFrame
+    │   │   ├── BadMagic, BadVersion, BadFlags, BadChecksum, FrameTooLarge, BadMessageType, TruncatedFrame
     │   ├── BadPayload           a frame whose payload is not what its type says
     │   ├── SequenceGap          a stream frame is missing or doubled
     │   ├── RingCorrupt          an index in shared memory that cannot be true
@@ -163,6 +163,10 @@ class BadMagic(FrameError):
 
 class BadVersion(FrameError):
     """A frame of a version that this side does not speak."""
+
+
+class BadFlags(FrameError):
+    """Flags that this side does not speak: compressed, encrypted, signed, or without a name."""
 
 
 class BadChecksum(FrameError):
