@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-local test-heavy check bench lock clean
+.PHONY: help demo test test-local test-heavy check lint bench lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,16 +35,17 @@ test: $(VENV)/.test ## Run the tests (under 3 minutes)
 test-local: $(VENV)/.test $(VENV)/.server ## Run the tests against a real llama.cpp server
 	@$(BIN)/python -m pytest -q -m local_server $(ARGS)
 
-test-heavy: $(VENV)/.test ## Run the tests that take minutes
+test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -q -m "heavy and not local_server" $(ARGS)
 
-check: $(VENV)/.test $(VENV)/.dev ## Lint, format, types, import layers, tests
+check: lint test ## Lint, format, types, import layers, tests
+
+lint: $(VENV)/.test $(VENV)/.dev ## The part of check that runs nothing: lint, format, types, import layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory test
 
 bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, with the spread
 	@$(BIN)/python -m benchmarks $(ARGS)
