@@ -1,7 +1,8 @@
 """OpenAI's chat completions, byte for byte: `data:` lines as recorded from the API in 2025 and 2026.
 
-Chunks pad themselves (`obfuscation`) so that the line is 7 modulo 16 bytes long, which is what every padded recording
-shows. `reasoning` is said as `reasoning_content`, as DeepSeek and most compatible servers do; OpenAI hides it.
+Chunks pad themselves (`obfuscation`) so that the line is 7 modulo 16 characters (not bytes) long, which is what every
+padded recording shows. `reasoning` is said as `reasoning_content`, as DeepSeek and most compatible servers do; OpenAI
+hides it.
 """
 
 import random
@@ -17,7 +18,7 @@ from rxlapce.simulator.tokenizer import alphanumeric, hexadecimal, tokenize
 from rxlapce.simulator.wire import MEMO_SIZE, OBFUSCATIONS, PADDINGS, VARIANT_MASK, Part, WireEvent, created_at
 
 DONE: Final = b"data: [DONE]\n\n"
-#: Length of a padded line without its line end, modulo 16.
+#: Characters of a padded line without its line end, modulo 16.
 _LINE_RESIDUE: Final = 7
 
 FINISH_REASONS: Final = {
@@ -145,7 +146,7 @@ class ChatCompletion:
         if not self._asked.obfuscate:
             return members, (b"}\n\n",) * (VARIANT_MASK + 1)
         members += b',"obfuscation":"'
-        return members, OBFUSCATIONS[(_LINE_RESIDUE - len(members) - len(b'"}')) % PADDINGS]
+        return members, OBFUSCATIONS[(_LINE_RESIDUE - len(members.decode()) - len('"}')) % PADDINGS]
 
     # -- what goes wrong --------------------------------------------------------------------------------------------
 

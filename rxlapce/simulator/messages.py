@@ -97,7 +97,7 @@ class MessagesAnswer:
         if reply.text_tokens and reply.end is not End.REFUSAL:
             yield {"type": "text", "text": ""}, b'"type":"text_delta","text":', reply.text_pieces(), ()
         for call in reply.calls:
-            tool = {"type": "tool_use", "id": self._call_id(), "name": call.name, "input": {}}
+            tool: dict[str, Any] = {"type": "tool_use", "id": self._call_id(), "name": call.name, "input": {}}
             pieces = iter(("", *tokenize(call.arguments)))
             yield tool, b'"type":"input_json_delta","partial_json":', pieces, ()
 

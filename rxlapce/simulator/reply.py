@@ -167,11 +167,8 @@ def _example(schema: Mapping[str, Any], name: str, names: list[str], chance: ran
     for union in ("anyOf", "oneOf", "allOf"):
         if schema.get(union):
             return _example(schema[union][0], name, names, chance)
-    kind: Any = schema.get("type")
-    if isinstance(kind, list):
-        listed: list[Any] = kind
-        kind = next(iter(listed), None)
-    match kind:
+    kind: str | list[str] | None = schema.get("type")
+    match kind[0] if isinstance(kind, list) else kind:
         case "object" | None:
             properties: Mapping[str, Any] = schema.get("properties", {})
             return {key: _example(value, key, names, chance) for key, value in properties.items()}
