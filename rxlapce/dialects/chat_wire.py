@@ -57,8 +57,10 @@ class StreamChoice(msgspec.Struct, gc=False):
     error: Any = None
 
 
-class WholeChoice(StreamChoice, gc=False, rename={"delta": "message"}):
+class WholeChoice(StreamChoice, gc=False):
     """One choice of a unary answer: the same, under the name `message`."""
+
+    delta: Delta | None = msgspec.field(default=None, name="message")
 
 
 class Chunk(msgspec.Struct, gc=False):

@@ -1,0 +1,190 @@
+"""Recorded streams of real providers come out as their official SDKs read them.
+
+The recordings are not part of the project: they are looked for in $RXLAPCE_STREAMS, then in `../shared/streams` beside
+the repository. Run as a script, this prints the agreement by provider and API.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import reactivex
+
+from rxlapce.answer import Answer, AnswerBuilder, Choice
+from rxlapce.codec.event import Event
+from rxlapce.dialects import DIALECTS
+from rxlapce.errors import ErrorKind, ProviderError
+from rxlapce.operators.decode import sse_decode
+from rxlapce.operators.token_map import token_map
+from rxlapce.tokens import Finish, StreamToken
+from rxlapce.typing import StreamDecoder
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STREAMS = Path(os.environ.get("RXLAPCE_STREAMS") or REPOSITORY.parent / "shared" / "streams")
+MANIFEST = STREAMS / "manifest.json"
+#: Bodies up to this many bytes are also fed byte by byte, longer ones in pieces of 7 bytes, to stay quick.
+BYTEWISE = 20_000
+
+Entry = dict[str, Any]
+
+
+def entries() -> list[Entry]:
+    if not MANIFEST.is_file():
+        return []
+    return [entry for entry in json.loads(MANIFEST.read_bytes()) if entry["api"] in DIALECTS]
+
+
+ENTRIES = entries()
+
+pytestmark = pytest.mark.skipif(not ENTRIES, reason="no recorded streams: set RXLAPCE_STREAMS to their folder")
+
+#: Where we rightly say something else than the SDK, field by field: what we say, and why.
+DIFFERENT: dict[str, dict[str, Any]] = {
+    "anthropic/messages-truncated-reasoning-claude-sonnet-4.sse": {"error": ErrorKind.TRUNCATED},  # SDK ends silently
+    "openai/chat-truncated-tool-gpt-4o.sse": {"error": ErrorKind.TRUNCATED},  # SDK ends silently
+    # llama.cpp reports its failure in a line `error: {...}`, a field that event streams do not have: it is dropped, and
+    # the stream is cut. The SDK ends silently.
+    "openai-compatible/chat-reasoning-long-qwen3.sse": {"error": ErrorKind.TRUNCATED},
+    # The chunk with the error carries the usage, which the SDK throws away; the finish word before it is no end.
+    "openrouter/chat-mid-stream-error-reasoning-length-minimax-m2-free.sse": {
+        "finish_reason": None,
+        "usage": {
+            "input_tokens": 43,
+            "output_tokens": 10,
+            "total_tokens": 53,
+            "cached_input_tokens": 0,
+            "reasoning_tokens": 11,
+        },
+    },
+    # The stream breaks inside the arguments: the SDK drops the unfinished member, we keep what was said.
+    "anthropic/messages-mid-stream-error-tool-claude-3-opus.sse": {
+        "tool_calls": [{"id": "toolu_01DYJo37oETVsCdLTTcCWcdq", "name": "get_weather", "arguments": '{"location": "Sa'}]
+    },
+}
+
+
+@dataclass
+class Outcome:
+    answer: Answer
+    error: ProviderError | None
+    ends: int
+    tokens: list[StreamToken]
+
+
+class Kept:
+    """The dialect's decoder, kept in hand for the model of a stream that breaks off."""
+
+    def __init__(self, api: str) -> None:
+        self.decoding = DIALECTS[api]().decoder()
+
+    def decoder(self) -> StreamDecoder[Event]:
+        return self.decoding
+
+
+def run(entry: Entry, piece_bytes: int | None = None) -> Outcome:
+    """The body through the operators, whole or in pieces."""
+    body = (STREAMS / entry["file"]).read_bytes()
+    builder, tokens = AnswerBuilder(), list[StreamToken]()
+    errors, completions = list[Exception](), list[None]()
+    if entry["status"] >= 400:
+        errors.append(DIALECTS[entry["api"]]().read_error(entry["status"], {}, body))
+    else:
+        size = piece_bytes or len(body)
+        pieces = [body[start : start + size] for start in range(0, len(body), size)]
+        kept = Kept(entry["api"])
+        stream = reactivex.from_iterable(pieces).pipe(sse_decode(), token_map(kept))
+        stream.subscribe(tokens.append, errors.append, lambda: completions.append(None))
+        builder.model = kept.decoding.model
+    for token in tokens:
+        builder.add(token)
+    error = errors[0] if errors else None
+    assert error is None or isinstance(error, ProviderError)
+    return Outcome(builder.answer(), error, len(errors) + len(completions), tokens)
+
+
+def choice_fields(choice: Choice) -> dict[str, Any]:
+    return {
+        "text": choice.text,
+        "reasoning": choice.reasoning,
+        "refusal": choice.refusal,
+        "tool_calls": [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in choice.tool_calls],
+        "finish_reason": choice.finish_raw,
+    }
+
+
+def expected_choice(expected: Entry) -> dict[str, Any]:
+    fields = {name: expected[name] for name in ("text", "reasoning", "refusal", "finish_reason")}
+    calls = [{name: call[name] for name in ("id", "name", "arguments")} for call in expected["tool_calls"]]
+    legacy = expected.get("function_call")
+    if legacy:
+        calls.append({"id": None, **legacy})
+    return {**fields, "tool_calls": calls}
+
+
+def as_values(fields: dict[str, Any]) -> dict[str, Any]:
+    """Tool arguments as JSON values, where the SDK wrote them anew."""
+    calls = [{**call, "arguments": json.loads(call["arguments"])} for call in fields["tool_calls"]]
+    return {**fields, "tool_calls": calls}
+
+
+def differences(entry: Entry, outcome: Outcome) -> dict[str, tuple[Any, Any]]:
+    """Field -> (ours, the one that is expected), for all that differ."""
+    expected, answer = entry["expected"], outcome.answer
+    allowed = DIFFERENT.get(entry["file"], {})
+    ours, theirs = choice_fields(answer.choices[0]), {**expected_choice(expected)}
+    theirs.update({name: value for name, value in allowed.items() if name in theirs})
+    if expected.get("arguments_are") and "tool_calls" not in allowed:
+        ours, theirs = as_values(ours), as_values(theirs)
+    usage: dict[str, int] = msgspec.to_builtins(answer.usage.reported) if answer.usage else {}
+    ours.update(usage=usage, model=answer.model, error=outcome.error is not None)
+    theirs.update(
+        usage=allowed.get("usage", expected["usage"] or {}),
+        model=expected.get("model"),
+        error="error" in allowed or expected["error"] is not None,
+    )
+    if "error" in allowed and outcome.error is not None:
+        ours["kind"], theirs["kind"] = outcome.error.kind, allowed["error"]
+    if "choices" in expected:
+        ours["choices"] = [choice_fields(choice) for choice in answer.choices]
+        theirs["choices"] = [expected_choice(choice) for choice in expected["choices"]]
+    return {name: (ours[name], theirs[name]) for name in theirs if ours[name] != theirs[name]}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=[entry["file"] for entry in ENTRIES])
+def test_recording_comes_out_as_expected_however_it_is_cut(entry: Entry) -> None:
+    outcome = run(entry)
+    assert outcome.ends == 1
+    assert sum(isinstance(token, Finish) for token in outcome.tokens) == (outcome.error is None)
+    if entry.get("check") != "robustness":
+        assert differences(entry, outcome) == {}
+    in_pieces = run(entry, 1 if entry["bytes"] <= BYTEWISE else 7)
+    assert in_pieces.tokens == outcome.tokens
+    assert str(in_pieces.error) == str(outcome.error)
+
+
+def test_every_known_difference_is_of_a_recording_that_exists() -> None:
+    assert set(DIFFERENT) <= {entry["file"] for entry in ENTRIES}
+
+
+def agreement() -> str:
+    """A table: how many recordings agree with their SDK, differ for a reason that is written above, or differ."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for entry in ENTRIES:
+        verdict = "differs" if differences(entry, run(entry)) else "known" if entry["file"] in DIFFERENT else "agrees"
+        counts[entry["provider"], entry["api"], verdict] += 1
+    rows = sorted({(provider, api) for provider, api, _ in counts})
+    lines = [f"{'provider':18} {'api':26} {'agrees':>6} {'known':>6} {'differs':>7}"]
+    for provider, api in rows:
+        agrees, known, differs = (counts[provider, api, verdict] for verdict in ("agrees", "known", "differs"))
+        lines.append(f"{provider:18} {api:26} {agrees:6} {known:6} {differs:7}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(agreement() + "\n")
