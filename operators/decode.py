@@ -45,8 +45,7 @@ def sse_decode(max_event_bytes: int = MAX_EVENT_BYTES) -> Callable[[Observable[b
 
             def on_completed() -> None:
                 if decoder.error is None:
-                    for event in decoder.close():
-                        on_next(event)
+                    decoder.close()
                     receiver.on_completed()
 
             return connect(source, Receiver(on_bytes, on_error, on_completed), scheduler)

@@ -7,6 +7,15 @@ Two readings of the same bytes, with the same result:
   cuts them all at once, and proves by counting line ends that nothing else was among them. Without the proof it returns
   None, and the lines decide.
 
+Microseconds an event, medians of 11 runs with their spread, 200 events of 330 bytes a read (2026-11-22, CPython 3.11,
+two busy virtual CPUs, on which the CRC-32 of 90 bytes took 0.24 at the same time):
+
+    shape               in bulk            by lines           one event a read
+    data, LF            0.31 (0.29-0.40)   1.34 (1.32-1.49)   1.5 (1.4-2.1)
+    data, CRLF          0.33 (0.32-0.39)   1.36 (1.32-1.90)   1.5 (1.5-1.6)
+    event and data, LF  0.43 (0.41-0.55)   1.98 (1.68-2.31)   2.2 (2.1-2.7)
+    data, not ASCII     0.74 (0.65-0.79)   1.72 (1.63-2.39)   1.9 (1.8-2.3)
+
 UTF-8 is decoded an event at a time, when it is whole: a line end is one byte that no longer sequence can hold, so every
 cut of the bytes gives the same text, U+FFFD included.
 """
@@ -122,10 +131,7 @@ class SSEDecoder:
         return []
 
     def _finish_event(self, data: bytes, out: list[Event]) -> bytes:
-        """Read by lines up to what looks like the end of the event under way; return what is left to read.
-
-        The guess may be wrong, since lines may be cut anywhere: then the rest is read by lines too.
-        """
+        """Read by lines up to the first sure blank line, all if there is none; return what is left to read."""
         if self.error is not None:
             raise self.error
         if self._start is not None:
@@ -141,11 +147,7 @@ class SSEDecoder:
         last = data.find(b"\n\r\n" if crlf else b"\n\n")
         end = last + (3 if crlf else 2) if last >= 0 else len(data)
         self._read_lines(data[:end], out)
-        rest = data[end:]
-        if rest and not self._at_boundary and self.error is None:
-            self._read_lines(rest, out)
-            return b""
-        return rest
+        return data[end:]
 
     def _read_lines(self, data: bytes, out: list[Event]) -> None:
         """The standard's reading. Needs `error` to be None."""
