@@ -16,6 +16,7 @@ from rxlapce.simulator.asked import Asked, BadBody, read_chat, read_messages
 from rxlapce.simulator.chat_completions import ChatCompletion
 from rxlapce.simulator.journal import Journal, Outcome, Received, Served
 from rxlapce.simulator.messages import MessagesAnswer
+from rxlapce.simulator.metronome import Metronome
 from rxlapce.simulator.options import HEADER, REFUSALS, BadOption, Fault, Options, parse
 from rxlapce.simulator.play import Close, play, play_whole
 from rxlapce.simulator.reply import compose
@@ -84,6 +85,7 @@ class Simulator:
         self._send_buffer_bytes = send_buffer_bytes
         self._on_served = on_served
         self._journal = Journal(keep)
+        self._metronome = Metronome()
         self._seen: Counter[tuple[str, str, str]] = Counter()
         self._handlers: set[asyncio.Task[object] | None] = set()
         self._stopping = False
@@ -215,7 +217,7 @@ class Simulator:
         route = _ROUTES[request.path]
         body, asked_by_header = served.request.body, request.headers.get(HEADER, "")
         chance = seeded(self._seed, request.path, body, asked_by_header)
-        stage = Stage(request, served, self._journal)
+        stage = Stage(request, served, self._journal, self._metronome)
         try:
             asked, options = self._understand(request, route, body, asked_by_header)
         except _Refused as refused:

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from rxlapce.simulator.journal import Journal, Outcome, Served
+from rxlapce.simulator.metronome import Metronome
 from rxlapce.simulator.play import Close, Step
 
 #: SO_LINGER on, zero seconds: closing sends RST instead of FIN.
@@ -23,10 +24,11 @@ async def silence() -> None:
 class Stage:
     """One request's connection. Cancelling `perform` is safe anywhere: nothing but the connection is held."""
 
-    def __init__(self, request: web.Request, served: Served, journal: Journal) -> None:
+    def __init__(self, request: web.Request, served: Served, journal: Journal, metronome: Metronome) -> None:
         self._request = request
         self._served = served
         self._journal = journal
+        self._metronome = metronome
 
     async def perform(
         self, headers: Mapping[str, str], steps: Iterable[Step | Close]
@@ -58,9 +60,11 @@ class Stage:
             if isinstance(step, Close):
                 return step
             due_s += step.delay_s
-            wait_s = due_s - loop.time() if step.delay_s else 0.0
-            # Zero still gives the other streams their turn: a write that does not block does not yield by itself.
-            await asyncio.sleep(max(wait_s, 0.0))
+            if step.delay_s and due_s > loop.time():
+                await self._metronome.until(due_s)
+            else:
+                # The other streams get their turn: a write that does not block does not yield by itself.
+                await asyncio.sleep(0)
             journal.writing(served, len(step.data), step.tokens)
             await response.write(step.data)
             journal.wrote(served)

@@ -26,10 +26,10 @@ CHAT_TOOLS: list[dict[str, Any]] = [
 def shape(value: Any) -> Shape:
     """The keys of a JSON value in their order, and the types of what is in them; numbers are one type."""
     if isinstance(value, dict):
-        members: dict[str, Any] = value
+        members = msgspec.convert(value, dict[str, Any])
         return {key: shape(member) for key, member in members.items()}
     if isinstance(value, list):
-        items: list[Any] = value
+        items = msgspec.convert(value, list[Any])
         return [shape(items[0])] if items else []
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
 
