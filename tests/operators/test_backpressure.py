@@ -1,0 +1,537 @@
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reactivex import Observable
+from reactivex.abc import SchedulerBase
+from reactivex.disposable import Disposable
+from reactivex.subject import Subject
+from reactivex.testing import ReactiveTest, TestScheduler
+
+from rxlapce.answer import AnswerBuilder
+from rxlapce.errors import ErrorKind, ProviderError
+from rxlapce.flow import FlowControl, Receiver, Stage, connect
+from rxlapce.operators.backpressure import MAX_MERGED_CHARS, BufferStats, Policy, buffer_with_backpressure
+from rxlapce.tokens import (
+    Finish,
+    FinishKind,
+    Opaque,
+    Reasoning,
+    Refusal,
+    Seam,
+    StreamToken,
+    Text,
+    ToolCall,
+    Usage,
+    UsageReport,
+)
+
+FINISH = Finish(FinishKind.STOP)
+on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
+
+
+class Bench:
+    """A source to push into, a reader that notes what it gets, and both gates."""
+
+    def __init__(self, **options: Any) -> None:
+        self.source: Subject[StreamToken] = Subject()
+        self.upstream = FlowControl()
+        self.downstream = FlowControl()
+        self.stats = BufferStats()
+        self.got: list[StreamToken] = []
+        self.ends: list[Exception | None] = []
+        self.react: Callable[[StreamToken], None] = lambda token: None
+        buffered = self.source.pipe(
+            buffer_with_backpressure(upstream=self.upstream, downstream=self.downstream, stats=self.stats, **options)
+        )
+        # by `connect`, without an auto-detach that would hide what comes after the end
+        self.subscription = connect(buffered, Receiver(self.on_next, self.ends.append, self.on_completed), None)
+
+    def on_next(self, token: StreamToken) -> None:
+        self.got.append(token)
+        self.react(token)
+
+    def on_completed(self) -> None:
+        self.ends.append(None)
+
+    def push(self, *tokens: StreamToken) -> None:
+        for token in tokens:
+            self.source.on_next(token)
+
+    def shut(self) -> None:
+        self.downstream.close("reader")
+
+    def open(self) -> None:
+        self.downstream.open("reader")
+
+    def let(self, count: int) -> None:
+        """Open the gate for `count` tokens."""
+        left = len(self.got) + count
+
+        def stop(token: StreamToken) -> None:
+            if len(self.got) >= left:
+                self.shut()
+
+        self.react = stop
+        self.open()
+        self.react = lambda token: None
+
+    @property
+    def words(self) -> str:
+        return " ".join(token.text for token in self.got if isinstance(token, Text))
+
+
+def at(scheduler: TestScheduler, time_s: float, do: Callable[[], None]) -> None:
+    def action(_: SchedulerBase, __: object = None) -> None:
+        do()
+
+    scheduler.schedule_absolute(time_s, action)
+
+
+def words(count: int, start: int = 0) -> list[StreamToken]:
+    return [Text(str(number)) for number in range(start, start + count)]
+
+
+# -- passing and waiting ----------------------------------------------------------------------------------------------
+
+
+def test_marbles_pass_while_open_wait_while_closed_and_the_end_waits_behind_them() -> None:
+    scheduler = TestScheduler()
+    source: Observable[str] = scheduler.create_hot_observable(
+        on_next(210, "a"), on_next(220, "b"), on_next(230, "c"), on_next(240, "d"), on_completed(250)
+    )
+    upstream, gate = FlowControl(), FlowControl()
+    at(scheduler, 215.0, lambda: gate.close("reader"))
+    at(scheduler, 235.0, lambda: gate.open("reader"))
+    at(scheduler, 238.0, lambda: gate.close("reader"))
+    at(scheduler, 300.0, lambda: gate.open("reader"))
+    result = scheduler.start(lambda: source.pipe(buffer_with_backpressure(upstream=upstream, downstream=gate)))
+    assert result.messages == [
+        on_next(210, "a"),
+        on_next(235, "b"),
+        on_next(235, "c"),
+        on_next(300, "d"),
+        on_completed(300),
+    ]
+
+
+def test_marbles_an_error_does_not_overtake_what_had_arrived() -> None:
+    scheduler = TestScheduler()
+    failure = ProviderError(ErrorKind.NETWORK, "gone")
+    source: Observable[str] = scheduler.create_cold_observable(on_next(10, "a"), on_error(20, failure))
+    gate = FlowControl()
+    gate.close("reader")
+    at(scheduler, 300.0, lambda: gate.open("reader"))
+    result = scheduler.start(lambda: source.pipe(buffer_with_backpressure(upstream=FlowControl(), downstream=gate)))
+    assert result.messages == [on_next(300, "a"), on_error(300, failure)]
+    assert source.subscriptions == [ReactiveTest.subscribe(200, 220)]  # type: ignore[attr-defined]  # untyped test double
+
+
+def test_tokens_pass_straight_through_an_open_gate_without_being_counted() -> None:
+    bench = Bench()
+    bench.push(*words(3))
+    assert bench.got == words(3)
+    assert bench.stats == BufferStats()
+
+
+@pytest.mark.parametrize("failure", [None, ProviderError(ErrorKind.NETWORK, "gone")])
+def test_an_end_with_nothing_before_it_does_not_wait_for_the_gate(failure: Exception | None) -> None:
+    bench = Bench()
+    bench.shut()
+    if failure is None:
+        bench.source.on_completed()
+    else:
+        bench.source.on_error(failure)
+    assert bench.ends == [failure]
+
+
+def test_a_finish_needs_no_gate_once_nothing_is_before_it() -> None:
+    bench = Bench()
+    bench.shut()
+    bench.push(FINISH)
+    assert bench.got == [FINISH]
+
+    behind = Bench()
+    behind.shut()
+    behind.push(Text("a"), FINISH)
+    behind.source.on_completed()
+    assert (behind.got, behind.ends) == ([], [])
+    behind.let(1)
+    assert not behind.downstream.is_open
+    assert (behind.got, behind.ends) == ([Text("a"), FINISH], [None])
+
+
+def test_draining_stops_at_once_when_the_gate_closes_again() -> None:
+    bench = Bench()
+    bench.shut()
+    bench.push(*words(5))
+    bench.let(2)
+    assert bench.words == "0 1"
+    bench.let(1)
+    assert bench.words == "0 1 2"
+    assert bench.stats.queued == 2
+    bench.open()
+    assert bench.words == "0 1 2 3 4"
+    assert (bench.stats.queued, bench.stats.max_queued) == (0, 5)
+
+
+def test_a_reader_that_shuts_and_opens_in_every_token_keeps_order_and_stack() -> None:
+    bench = Bench(high_water=2000, capacity=2000)
+    bench.shut()
+    bench.push(*words(2000))
+
+    def flip(token: StreamToken) -> None:
+        bench.shut()
+        bench.open()
+
+    bench.react = flip
+    bench.open()
+    assert bench.got == words(2000)
+
+
+def test_tokens_that_a_reader_causes_come_after_those_that_wait() -> None:
+    bench = Bench()
+    bench.shut()
+    bench.push(Text("a"), Text("b"))
+
+    def answer(token: StreamToken) -> None:
+        if token == Text("b"):
+            bench.push(Text("c"))
+            bench.source.on_completed()
+            assert bench.ends == []  # not inside the token before it
+
+    bench.react = answer
+    bench.open()
+    assert bench.words == "a b c"
+    assert bench.ends == [None]
+
+
+# -- pause ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_source_is_stopped_at_high_water_and_goes_on_at_low_water() -> None:
+    bench = Bench(high_water=4, low_water=1)
+    bench.shut()
+    bench.push(*words(3))
+    assert bench.upstream.is_open
+    bench.push(Text("3"))
+    assert not bench.upstream.is_open
+    bench.push(*words(2, 4))  # what the read under way still brings
+    assert bench.stats == BufferStats(queued=6, max_queued=6, pauses=1)
+    bench.let(4)
+    assert not bench.upstream.is_open
+    bench.let(1)
+    assert bench.upstream.is_open
+    bench.open()
+    assert bench.got == words(6)
+
+
+def test_a_source_that_answers_the_gate_at_once_does_not_overtake() -> None:
+    bench = Bench(high_water=2, low_water=0)
+    bench.shut()
+    bench.upstream.on_change(lambda: bench.push(Text("next")) if bench.upstream.is_open else None)
+    bench.push(Text("a"), Text("b"))
+    bench.open()
+    assert bench.words == "a b next"
+
+
+def test_another_holder_keeps_the_source_stopped() -> None:
+    bench = Bench(high_water=1, low_water=0)
+    bench.upstream.close("somebody")
+    bench.shut()
+    bench.push(Text("a"))
+    bench.open()
+    assert not bench.upstream.is_open
+
+
+@pytest.mark.parametrize("policy", [Policy.PAUSE, Policy.ERROR])
+def test_a_source_past_the_bound_fails_after_what_waits(policy: Policy) -> None:
+    bench = Bench(high_water=2, low_water=1, capacity=3, policy=policy)
+    bench.shut()
+    bench.push(*words(5))
+    assert bench.ends == []
+    assert not bench.source.observers
+    bench.open()
+    assert bench.got == words(3)
+    (error,) = bench.ends
+    assert isinstance(error, ProviderError)
+    assert error.kind is ErrorKind.INTERNAL
+    assert "3 tokens wait, which is the bound" in error.message
+
+
+def test_only_pause_stops_the_source() -> None:
+    for policy in Policy:
+        bench = Bench(high_water=2, low_water=1, capacity=3, policy=policy)
+        bench.shut()
+        bench.push(*words(3))
+        assert bench.upstream.is_open is (policy is not Policy.PAUSE)
+
+
+# -- coalesce ---------------------------------------------------------------------------------------------------------
+
+
+def coalesced(*tokens: StreamToken, high_water: int = 1, capacity: int = 64) -> Bench:
+    bench = Bench(policy=Policy.COALESCE, high_water=high_water, low_water=0, capacity=capacity)
+    bench.shut()
+    bench.push(*tokens)
+    bench.source.on_completed()
+    bench.open()
+    return bench
+
+
+def test_text_merges_only_past_high_water() -> None:
+    bench = coalesced(*words(6), high_water=3)
+    assert bench.got == [Text("0"), Text("1"), Text("2345")]
+    assert bench.stats.coalesced == 3
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        (Text("a"), Text("b", choice=1)),
+        (Text("a"), Reasoning("b")),
+        (Text("a"), Refusal("b")),
+        (Refusal("a"), Refusal("b")),
+        (Opaque("k", "1"), Opaque("k", "2")),
+        (Reasoning("a", "sig"), Reasoning("b")),
+        (Reasoning("a", "sig"), Reasoning("", "sig2")),
+        (ToolCall(0, "id0", "f", "{"), ToolCall(1, None, None, "}")),
+        (ToolCall(0, "id0", "f", "{"), ToolCall(0, "id1", "f", "}")),
+        (ToolCall(0, "id0", "f"), ToolCall(0, None, None, "{}", choice=1)),
+        (Text("a"), Seam(1, "restart"), Text("b")),
+    ],
+)
+def test_what_does_not_belong_together_stays_apart(tokens: tuple[StreamToken, ...]) -> None:
+    assert coalesced(*tokens).got == list(tokens)
+
+
+def test_reasoning_keeps_its_signature() -> None:
+    bench = coalesced(Reasoning("a"), Reasoning("b"), Reasoning("", "sig"), Reasoning("c"), Reasoning("d", "sig2"))
+    assert bench.got == [Reasoning("ab", "sig"), Reasoning("cd", "sig2")]
+
+
+def test_pieces_of_one_tool_call_join_exactly() -> None:
+    bench = coalesced(
+        ToolCall(0, "id0", "f"),
+        ToolCall(0, None, None, '{"a":'),
+        ToolCall(0, None, None, ""),
+        ToolCall(0, "id0", "f", ' "\\u00e4"}'),
+        choice_one := ToolCall(0, "id1", "g", "{}", choice=1),
+    )
+    assert bench.got == [ToolCall(0, "id0", "f", '{"a": "\\u00e4"}'), choice_one]
+
+
+def test_a_merged_token_has_a_bound_of_its_own() -> None:
+    piece = Text("x" * (MAX_MERGED_CHARS // 2))
+    bench = coalesced(piece, piece, Text("y"), piece)
+    assert bench.got == [Text(piece.text * 2), Text("y" + piece.text)]
+
+
+def test_past_the_bound_of_what_cannot_merge_the_stream_fails() -> None:
+    bench = coalesced(*(Text("x", choice=number % 2) for number in range(5)), capacity=3)
+    assert len(bench.got) == 3
+    (error,) = bench.ends
+    assert isinstance(error, ProviderError)
+    assert "neighbours do not merge" in error.message
+
+
+token_lists = st.lists(
+    st.one_of(
+        st.builds(Text, st.text(max_size=3), st.integers(0, 1)),
+        st.builds(Reasoning, st.text(max_size=3), st.none() | st.just("sig"), st.integers(0, 1)),
+        st.builds(ToolCall, st.integers(0, 1), st.none() | st.just("i"), st.none(), st.text(max_size=3)),
+        st.builds(Refusal, st.text(max_size=3)),
+        st.builds(Opaque, st.just("k"), st.just("{}")),
+    ),
+    max_size=30,
+)
+
+
+@given(token_lists)
+def test_merging_changes_no_answer(tokens: list[StreamToken]) -> None:
+    bench = coalesced(*tokens, FINISH)
+    assert whole(bench.got) == whole([*tokens, FINISH])
+    assert signatures(bench.got) == signatures(tokens)
+    assert len(bench.got) == len(tokens) + 1 - bench.stats.coalesced
+
+
+def whole(tokens: list[StreamToken]) -> object:
+    builder = AnswerBuilder()
+    for token in tokens:
+        builder.add(token)
+    answer = builder.answer()
+    return answer.choices, answer.opaque
+
+
+def signatures(tokens: list[StreamToken]) -> list[str]:
+    return [token.signature for token in tokens if isinstance(token, Reasoning) and token.signature]
+
+
+# -- dropping ---------------------------------------------------------------------------------------------------------
+
+
+def dropping(policy: Policy, *tokens: StreamToken) -> Bench:
+    bench = Bench(policy=policy, high_water=2, low_water=1, capacity=3)
+    bench.shut()
+    bench.push(*tokens)
+    bench.open()
+    return bench
+
+
+def usage(total: int) -> UsageReport:
+    return UsageReport(Usage(total=total))
+
+
+def test_drop_oldest_keeps_the_last_and_counts() -> None:
+    bench = dropping(Policy.DROP_OLDEST, *words(8))
+    assert bench.words == "5 6 7"
+    assert bench.stats == BufferStats(max_queued=3, dropped=5)
+
+
+def test_drop_newest_keeps_the_first_and_counts() -> None:
+    bench = dropping(Policy.DROP_NEWEST, *words(8))
+    assert bench.words == "0 1 2"
+    assert bench.stats == BufferStats(max_queued=3, dropped=5)
+
+
+@pytest.mark.parametrize(("policy", "kept"), [(Policy.DROP_OLDEST, [Text("3")]), (Policy.DROP_NEWEST, [Text("0")])])
+def test_usage_and_finish_are_never_dropped(policy: Policy, kept: list[StreamToken]) -> None:
+    bench = dropping(policy, *words(4), usage(1), FINISH)
+    assert bench.got == [*kept, usage(1), FINISH]
+
+
+@pytest.mark.parametrize("policy", [Policy.DROP_OLDEST, Policy.DROP_NEWEST])
+def test_of_many_usage_reports_the_latest_stays_and_the_bound_holds(policy: Policy) -> None:
+    bench = dropping(policy, *(usage(n) for n in range(9)), Text("a"), FINISH)
+    assert bench.got == [usage(7), usage(8), FINISH]
+    assert bench.stats.max_queued == 3
+
+
+# -- the end of it ----------------------------------------------------------------------------------------------------
+
+
+def test_disposing_drops_the_queue_releases_the_source_and_forgets_the_gate() -> None:
+    bench = Bench(high_water=1, low_water=0)
+    bench.shut()
+    bench.push(*words(2))
+    assert not bench.upstream.is_open
+    bench.subscription.dispose()
+    assert bench.upstream.is_open
+    assert bench.stats.queued == 0
+    assert not bench.source.observers
+    bench.open()
+    assert (bench.got, bench.ends) == ([], [])
+
+
+def test_disposing_inside_a_drain_stops_it() -> None:
+    bench = Bench()
+    bench.shut()
+    bench.push(*words(3))
+    bench.source.on_completed()
+    bench.react = lambda token: bench.subscription.dispose()
+    bench.open()
+    assert (bench.words, bench.ends) == ("0", [])
+
+
+def test_the_source_is_released_before_the_end_is_told() -> None:
+    bench = Bench(high_water=1, low_water=0)
+    bench.shut()
+    bench.push(Text("a"))
+    bench.source.on_completed()
+    bench.open()
+    assert bench.upstream.is_open
+    assert bench.ends == [None]
+
+
+def test_a_reader_that_raises_in_a_drain_hears_the_rest_later() -> None:
+    bench = Bench()
+    bench.shut()
+    bench.push(*words(3))
+
+    def fail(token: StreamToken) -> None:
+        raise ZeroDivisionError
+
+    bench.react = fail
+    with pytest.raises(ZeroDivisionError):
+        bench.open()
+    bench.react = lambda token: None
+    bench.push(Text("3"))
+    bench.shut()
+    bench.open()
+    assert bench.words == "0 1 2 3"
+
+
+def test_nothing_passes_after_the_buffer_itself_has_ended_the_stream() -> None:
+    receivers: list[Receiver[StreamToken]] = []
+
+    def deaf(receiver: Receiver[StreamToken], scheduler: object) -> Disposable:
+        receivers.append(receiver)
+        return Disposable()
+
+    gate, got = FlowControl(), list[object]()
+    gate.close("reader")
+    buffered = Stage(deaf).pipe(
+        buffer_with_backpressure(upstream=FlowControl(), downstream=gate, high_water=2, low_water=1, capacity=2)
+    )
+    connect(buffered, Receiver(got.append, got.append, lambda: got.append("completed")), None)
+    for token in words(4):
+        receivers[0].on_next(token)
+    gate.open("reader")
+    receivers[0].on_next(Text("late"))
+    receivers[0].on_completed()
+    assert got[:2] == words(2)
+    assert [type(item) for item in got[2:]] == [ProviderError]
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"high_water": 4, "low_water": 4},
+        {"high_water": 4, "low_water": -1},
+        {"high_water": 9, "capacity": 8, "low_water": 1},
+        {"high_water": 1, "low_water": 0, "capacity": 1},
+    ],
+)
+def test_water_marks_out_of_order_are_refused(marks: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="low_water < high_water <= capacity"):
+        Bench(**marks)
+
+
+def test_one_gate_for_both_sides_is_refused() -> None:
+    gate = FlowControl()
+    with pytest.raises(ValueError, match=re.escape("wait for itself")):
+        buffer_with_backpressure(upstream=gate, downstream=gate)
+
+
+@given(
+    st.lists(st.sampled_from(["push", "push", "push", "shut", "open", "let"]), max_size=60),
+    st.sampled_from([Policy.PAUSE, Policy.COALESCE]),
+    st.booleans(),
+)
+@settings(deadline=None)
+def test_no_interleaving_of_gate_and_tokens_loses_or_reorders(steps: list[str], policy: Policy, fails: bool) -> None:
+    bench = Bench(high_water=3, low_water=1, capacity=64, policy=policy)
+    sent = 0
+    for step in steps:
+        if step == "push":
+            bench.push(Text(f"{sent} "))
+            sent += 1
+        elif step == "let":
+            bench.let(2)
+        else:
+            {"shut": bench.shut, "open": bench.open}[step]()
+        assert bench.upstream.is_open or bench.stats.queued > 1
+    failure = ProviderError(ErrorKind.NETWORK, "gone") if fails else None
+    if failure is None:
+        bench.source.on_completed()
+    else:
+        bench.source.on_error(failure)
+    bench.open()
+    assert "".join(token.text for token in bench.got if isinstance(token, Text)) == "".join(
+        f"{number} " for number in range(sent)
+    )
+    assert bench.ends == [failure]
+    assert bench.upstream.is_open
