@@ -208,20 +208,26 @@ class Chat(Control):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompleteStream(Control):
-    """Ask for a completion as a stream. `credit`: see `Credit`."""
+    """Ask for a completion as a stream. `credit`, from 0: see `Credit`."""
 
     tag: ClassVar[str] = "complete_stream"
     request: CompletionRequest
     credit: int | None = None
 
+    def __post_init__(self) -> None:
+        _in_range("credit", self.credit, 0, 2**31)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatStream(Control):
-    """Ask for an answer as a stream. `credit`: see `Credit`."""
+    """Ask for an answer as a stream. `credit`, from 0: see `Credit`."""
 
     tag: ClassVar[str] = "chat_stream"
     request: ChatRequest
     credit: int | None = None
+
+    def __post_init__(self) -> None:
+        _in_range("credit", self.credit, 0, 2**31)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -402,5 +408,5 @@ def decode(number: int, payload: bytes | memoryview, *, receiver: Literal["daemo
         if tag != expected:
             raise BadPayload(f"$.type: expected {expected!r} in a frame of type {number:#06x}, got {tag!r}")
         return msgspec.convert(members, entry[0])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadPayload(f"payload of type {number:#06x}: {error}") from None
