@@ -109,14 +109,16 @@ def serve_model(
     *,
     slots: int = 2,
     context_tokens: int = 4096,
+    threads: int | None = None,
     api_key: Secret | None = None,
     port: int = 0,
     timeout_s: float = 120.0,
 ) -> Generator[str, None, None]:
     """Serve `model` from a child process; yields the base URL, `http://127.0.0.1:PORT/v1`, once it answers.
 
-    `slots` requests run at once, each with `context_tokens` of context. Port 0 takes a free one. With an `api_key` a
-    request without it gets a 401. The child is gone when the block is left.
+    `slots` requests run at once, each with `context_tokens` of context. `threads` compute (default: one a core); on a
+    busy machine one is the steadiest, as they wait for each other by spinning. Port 0 takes a free one. With an
+    `api_key` a request without it gets a 401. The child is gone when the block is left.
 
     Raises `ConfigError` when the server's package is not installed, or the child does not listen within `timeout_s`
     seconds; the child's last words are in the text.
@@ -127,6 +129,8 @@ def serve_model(
         raise ConfigError(f"there is no model at {model}: pass the path of a .gguf file")
     command = [sys.executable, "-m", "rxlapce.cli.local_model", "--serve", str(model), str(port)]
     command += ["--slots", str(slots), "--context-tokens", str(context_tokens)]
+    if threads is not None:
+        command += ["--threads", str(threads)]
     environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
     if api_key is not None:
         environment[KEY_VARIABLE] = api_key.reveal()
@@ -217,15 +221,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--serve", nargs=2, metavar=("MODEL", "PORT"), required=True)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--context-tokens", type=int, default=4096, help="for each slot")
+    parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
-    model, port = options.serve
     # Ctrl-C in a terminal goes to parent and child alike; the parent decides, and its end of the pipe tells.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The parent reads one line; whatever native code prints goes to the log instead.
     parent = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        server = _listen(Path(model), int(port), options.slots, options.context_tokens)
+        server = _listen(options)
     except RuntimeError as error:  # what native code could not do it has told in the log by itself
         sys.exit(str(error))
     os.write(parent, f"{server.listening_address}\n".encode())
@@ -233,16 +237,19 @@ def main(arguments: list[str] | None = None) -> None:
     os._exit(0)  # nothing is to be saved, and the server's destructor would wait for streams under way
 
 
-def _listen(model: Path, port: int, slots: int, context_tokens: int) -> Any:
+def _listen(options: argparse.Namespace) -> Any:
     """A listening server of an optional package without types. It runs on threads of its own."""
+    model, port = options.serve
     xllamacpp: Any = importlib.import_module("xllamacpp")
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(model)
-    parameters.model_alias = {model.stem}
+    parameters.model.path = model
+    parameters.model_alias = {Path(model).stem}
     parameters.hostnames = [HOST]
-    parameters.port = port
-    parameters.n_parallel = slots
-    parameters.n_ctx = context_tokens * slots  # llama.cpp divides it among the slots
+    parameters.port = int(port)
+    parameters.n_parallel = options.slots
+    parameters.n_ctx = options.context_tokens * options.slots  # llama.cpp divides it among the slots
+    if options.threads is not None:
+        parameters.cpuparams.n_threads = options.threads
     parameters.endpoint_slots = True
     parameters.ui = False
     parameters.verbosity = 1  # errors only

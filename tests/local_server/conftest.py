@@ -36,7 +36,7 @@ def tiny_model(server_packages: None, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def model_server(tiny_model: Path) -> Iterator[str]:
     """The base URL of a server that asks for no key."""
-    with serve_model(tiny_model, slots=2, context_tokens=CONTEXT_TOKENS) as base_url:
+    with serve_model(tiny_model, slots=2, context_tokens=CONTEXT_TOKENS, threads=1) as base_url:
         yield base_url
 
 
@@ -48,5 +48,5 @@ def server_key() -> Secret:
 @pytest.fixture(scope="session")
 def guarded_server(tiny_model: Path, server_key: Secret) -> Iterator[str]:
     """The base URL of a server that asks for `server_key`."""
-    with serve_model(tiny_model, slots=1, api_key=server_key) as base_url:
+    with serve_model(tiny_model, slots=1, threads=1, api_key=server_key) as base_url:
         yield base_url

@@ -101,8 +101,7 @@ async def test_client_that_disconnects_frees_the_slot_of_the_server(client: Clie
     await until_busy_slots_are(0, model_server)
 
 
-async def test_slow_reader_slows_the_model_and_loses_nothing(client: Client, model_server: str) -> None:
-    """With a window of 4 and nobody reading, the server's socket fills and it stops; another stream is not held up."""
+async def test_reader_that_waits_holds_up_no_other_stream_and_loses_nothing(client: Client, model_server: str) -> None:
     stream = aiter(client.chat_stream(chat(max_tokens=300), window=4))
     first = await anext(stream)
     other, _ = await whole(client, chat(max_tokens=100))
