@@ -100,8 +100,8 @@ _decode_delta: Final = msgspec.json.Decoder(_RawDelta).decode
 class MessagesDecoder:
     """One stream of message events. Memory: the usage object and a few words an open tool call.
 
-    CPU a text delta, from event to token: 0.6-0.7 us (130-byte event; CPython 3.11, 2 vCPUs of a noisy virtual
-    machine, best of 7, 2026-11-22).
+    CPU a text delta, from event to token: 0.68 us (99-byte event), of which msgspec 0.45. CPython 3.11, msgspec 0.22,
+    2 vCPUs of a busy virtual machine, best of 600 runs of 2000, 2026-11-22.
     """
 
     __slots__ = ("_calls", "_calls_seen", "_stop_reason", "_usage", "model")
