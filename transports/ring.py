@@ -130,6 +130,11 @@ class RingWriter(_Ring):
         self._peer_position = read
         return position - read
 
+    @property
+    def last_fill(self) -> int:
+        """Bytes written and not yet read when the reader's position was last looked at."""
+        return self._position - self._peer_position
+
     def reader_sleeps(self) -> bool:
         """Whether the reader must be woken to see what was just written. Always True where flags do not suffice."""
         fence()

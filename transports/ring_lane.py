@@ -31,7 +31,7 @@ class RingLane:
         self.wakeups = 0
         """How often the reader was woken."""
         self.high_bytes = 0
-        """The largest fill seen, at most the ring's capacity."""
+        """The largest fill seen by a write, at most the ring's capacity."""
         self._ring = ring
         self._wake = wake
         self._on_corrupt = on_corrupt
@@ -51,7 +51,7 @@ class RingLane:
                 self.waiting = taken < len(data)
                 if not self.waiting:
                     ring.wait(False)
-            self.high_bytes = max(self.high_bytes, ring.fill())
+            self.high_bytes = max(self.high_bytes, ring.last_fill)
         except RingCorrupt as error:
             self._corrupt(error)
             return 0

@@ -227,7 +227,8 @@ class ShmReceiver:
         self._started = False
         self._closed = False
         self.rescued = 0
-        """How often the net found bytes that no wake-up had announced: 0, unless the peer has a bug."""
+        """How often the net was first to find bytes: the wake-up was still under way (a sender that lost the CPU
+        between publishing and waking), or never came."""
         with ExitStack() as undo:
             undo.callback(os.close, self._data)
             undo.callback(os.close, self._space)

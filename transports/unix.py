@@ -223,7 +223,8 @@ class SocketConnection(asyncio.Protocol):
     """
 
     def __init__(self, on_frames: OnFrames, on_lost: OnEnd, known: Collection[int] | None = None) -> None:
-        self._lane = _SocketLane()
+        self.lane = _SocketLane()
+        """What `writer` writes to."""
         self._intake = FrameIntake(on_frames, on_lost, known)
         self._transport: asyncio.Transport | None = None
         self._early: bytearray | None = bytearray()
@@ -231,7 +232,7 @@ class SocketConnection(asyncio.Protocol):
         self._loss: Exception | None = None
         self._closing = False
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.writer = FrameWriter(self._lane, on_overflow=self._overflown)
+        self.writer = FrameWriter(self.lane, on_overflow=self._overflown)
         self.peer_uid: int | None = None
         """The peer's user; None where the system does not tell."""
 
@@ -297,7 +298,7 @@ class SocketConnection(asyncio.Protocol):
         """See asyncio."""
         # asyncio types the argument by its base class; a stream socket always brings a Transport (not isinstance:
         # uvloop's transports do not derive from it).
-        self._transport = self._lane.transport = cast(asyncio.Transport, transport)
+        self._transport = self.lane.transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(SOCKET_HIGH_WATER_BYTES, SOCKET_LOW_WATER_BYTES)
 
     def data_received(self, data: bytes) -> None:
@@ -314,16 +315,16 @@ class SocketConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """See asyncio."""
-        self._lane.paused = True
+        self.lane.paused = True
 
     def resume_writing(self) -> None:
         """See asyncio."""
-        self._lane.paused = False
-        self._lane.on_room()
+        self.lane.paused = False
+        self.lane.on_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
-        self._lane.transport = None
+        self.lane.transport = None
         self.writer.close()
         if not self._gone.done():
             self._gone.set_result(None)

@@ -140,10 +140,11 @@ class FrameWriter:
     def _tell(self) -> None:
         waiting = self.pending_bytes
         if waiting <= self._low:
-            self.flow.open(self)
+            if not self.flow.is_open:
+                self.flow.open(self)
         elif waiting > self._high and self.flow.is_open:
             self.flow.close(self)
-        if not waiting:
+        if not waiting and self._drained:
             waiters, self._drained = self._drained, []
             for waiter in waiters:
                 if not waiter.done():

@@ -1,0 +1,359 @@
+"""Shared memory: between processes, under kill -9, with descriptors and memory that lie."""
+
+import asyncio
+import fcntl
+import mmap
+import os
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rxlapce.codec.frame import Frame, encode_frame
+from rxlapce.errors import BadMagic, RingCorrupt, TruncatedFrame
+from rxlapce.testing.transports import Inbox, loop_rounds
+from rxlapce.transports.ring import DATA_OFFSET, RingWriter
+from rxlapce.transports.shm import Descriptors, ShmReceiver, ShmSender, shm_unavailable
+from rxlapce.transports.writer import FrameWriter
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+pytestmark = [
+    pytest.mark.skipif(shm_unavailable() is not None, reason=str(shm_unavailable())),
+    pytest.mark.usefixtures("no_descriptor_leaks"),
+]
+
+PEER = Path(__file__).with_name("ring_peer.py")
+CHUNK = 0x312
+
+
+def passed(sender: ShmSender) -> Descriptors:
+    """The sender's descriptors as a peer would get them."""
+    memory, data, space = map(os.dup, sender.fds)
+    return memory, data, space
+
+
+def put(sender: ShmSender, at: int, value: int) -> None:
+    """Write into the ring's memory as a hostile peer may."""
+    with mmap.mmap(sender.fds[0], DATA_OFFSET + sender.capacity) as memory:
+        memory[at : at + 8] = value.to_bytes(8, sys.byteorder)
+
+
+def unexpected(error: Exception) -> None:
+    pytest.fail(repr(error))
+
+
+@asynccontextmanager
+async def ring(capacity: int = 4096) -> AsyncGenerator[tuple[ShmSender, ShmReceiver, Inbox]]:
+    inbox = Inbox()
+    sender = ShmSender(capacity)
+    receiver = ShmReceiver(passed(sender), capacity, inbox.on_frames, inbox.on_end, on_end=lambda: inbox.on_end(None))
+    try:
+        yield sender, receiver, inbox
+    finally:
+        receiver.close()
+        sender.close()
+
+
+# -- life of the two ends -------------------------------------------------------------------------------------------
+
+
+async def test_the_memory_can_neither_shrink_nor_grow_nor_be_unsealed() -> None:
+    sender = ShmSender(4096)
+    for size in (0, 100_000):
+        with pytest.raises(PermissionError):
+            os.ftruncate(sender.fds[0], size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(sender.fds[0], fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    sender.close()
+
+
+async def test_descriptors_do_not_survive_an_exec_and_do_not_block() -> None:
+    sender = ShmSender(4096)
+    assert [os.get_inheritable(fd) for fd in sender.fds] == [False, False, False]
+    assert [os.get_blocking(fd) for fd in sender.fds[1:]] == [False, False]
+    sender.close()
+
+
+async def test_closing_twice_and_passing_twice_do_nothing_the_second_time() -> None:
+    async with ring() as (sender, receiver, inbox):
+        sender.start(inbox.on_end)
+        receiver.start()
+        for _ in range(2):
+            sender.release_passed()
+        for _ in range(2):
+            sender.close()
+            receiver.close()
+        with pytest.raises(RuntimeError, match="start is called once, before close"):
+            sender.start(inbox.on_end)
+        with pytest.raises(RuntimeError, match="start is called once, before close"):
+            receiver.start()
+        assert sender.lane.write(memoryview(b"x")) == 0
+        assert sender.in_ring_bytes == 0
+        receiver.pause()
+        receiver.resume()
+        receiver.drain()
+        await loop_rounds()
+        assert inbox.ends == []
+
+
+async def test_what_was_written_before_anyone_listened_is_read_at_the_start() -> None:
+    async with ring() as (sender, receiver, inbox):
+        writer = FrameWriter(sender.lane)
+        writer.send(CHUNK, 0x24, 1, b"early")
+        writer.flush()
+        sender.close()
+        receiver.start()
+        assert await inbox.end() is None
+        assert inbox.frames == [Frame(CHUNK, 0x24, 1, b"early")]
+
+
+async def test_a_sleeping_reader_is_woken_once_a_burst_and_a_busy_one_not_at_all() -> None:
+    async with ring(1024 * 1024) as (sender, receiver, inbox):
+        sender.start(inbox.on_end)
+        receiver.start()
+        await loop_rounds()
+        writer = FrameWriter(sender.lane)
+        writer.send(CHUNK, 0x24, 0, b"wakes")
+        writer.flush()
+        for n in range(50):
+            writer.send(CHUNK, 0x24, n, b"more")
+            writer.flush()
+        # Until it has run, the reader's flag says that it sleeps: every flush wakes; the kernel makes that one event.
+        await inbox.until(51)
+        assert receiver.wakeups == 1
+        receiver.pause()
+        woken = sender.wakeups
+        for n in range(50):
+            writer.send(CHUNK, 0x24, n, b"read later")
+            writer.flush()
+        assert sender.wakeups == woken, "a paused reader need not be woken"
+        receiver.resume()
+        await inbox.until(101)
+        assert receiver.wakeups == 1
+
+
+async def test_statistics_tell_fill_peak_and_bytes() -> None:
+    async with ring(4096) as (sender, receiver, inbox):
+        assert sender.lane.write(memoryview(bytes(5000))) == 4096
+        assert (sender.in_ring_bytes, sender.high_bytes, sender.bytes) == (4096, 4096, 4096)
+        receiver.drain()
+        assert (sender.in_ring_bytes, sender.high_bytes, receiver.bytes) == (0, 4096, 4096)
+        assert not sender.reader_closed
+        receiver.close()
+        assert sender.reader_closed
+        assert isinstance(inbox.ends[0], BadMagic)
+
+
+async def test_drain_reads_what_is_there_though_the_reader_is_paused() -> None:
+    async with ring() as (sender, receiver, inbox):
+        receiver.start()
+        receiver.pause()
+        writer = FrameWriter(sender.lane)
+        for n in range(3):
+            writer.send(CHUNK, 0x24, n, b"token")
+        await writer.drained()
+        await loop_rounds()
+        assert inbox.frames == []
+        receiver.drain()
+        assert [frame.request_id for frame in inbox.frames] == [0, 1, 2]
+        assert inbox.ends == []
+
+
+async def test_finish_inside_a_frame_is_truncated() -> None:
+    async with ring() as (sender, receiver, inbox):
+        sender.lane.write(memoryview(encode_frame(CHUNK, 0x24, 1, b"token")[:-1]))
+        receiver.finish()
+        assert isinstance(inbox.ends[0], TruncatedFrame)
+
+
+async def test_a_read_is_bounded_so_that_the_loop_gets_its_turn() -> None:
+    batches: list[int] = []
+    sender = ShmSender(100_000)
+    receiver = ShmReceiver(
+        passed(sender), 100_000, lambda frames: batches.append(len(frames)), unexpected, round_bytes=1000
+    )
+    writer = FrameWriter(sender.lane)
+    for n in range(1000):
+        writer.send(CHUNK, 0x24, n, bytes(26))
+    writer.flush()
+    receiver.start()
+    await loop_rounds(3)
+    assert set(batches) == {20}
+    assert len(batches) < 10
+    await loop_rounds(60)
+    assert sum(batches) == 1000
+    receiver.close()
+    sender.close()
+
+
+async def test_frames_after_ones_that_their_owner_choked_on_still_come() -> None:
+    seen: list[int] = []
+    errors: list[dict[str, Any]] = []
+    enough = asyncio.Event()
+
+    def on_frames(frames: list[Frame]) -> None:
+        seen.extend(frame.request_id for frame in frames)
+        if 0 in (frame.request_id for frame in frames):
+            raise ZeroDivisionError("the owner's bug")
+        enough.set()
+
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+    sender = ShmSender(4096)
+    receiver = ShmReceiver(passed(sender), 4096, on_frames, unexpected, round_bytes=60)
+    writer = FrameWriter(sender.lane)
+    receiver.start()
+    for n in range(5):
+        writer.send(CHUNK, 0x24, n, bytes(20))
+    await enough.wait()
+    await loop_rounds()
+    assert seen == [0, 1, 2, 3, 4]
+    assert isinstance(errors[0]["exception"], ZeroDivisionError)
+    receiver.close()
+    sender.close()
+
+
+async def test_closing_from_within_on_frames_is_safe() -> None:
+    sender = ShmSender(4096)
+    closed = asyncio.Event()
+
+    def on_frames(frames: list[Frame]) -> None:
+        receiver.close()
+        closed.set()
+
+    receiver = ShmReceiver(passed(sender), 4096, on_frames, unexpected, round_bytes=60)
+    receiver.start()
+    sender.lane.write(memoryview(encode_frame(CHUNK, 0x24, 1, b"token") * 10))
+    await closed.wait()
+    await loop_rounds()
+    sender.close()
+
+
+async def test_bytes_whose_wake_up_never_came_are_found_by_the_net() -> None:
+    async with ring() as (sender, receiver, inbox):
+        receiver.start()
+        await loop_rounds()
+        with mmap.mmap(sender.fds[0], DATA_OFFSET + 4096) as memory:
+            buggy = RingWriter(memoryview(memory))  # of a peer that forgets to wake
+            buggy.write(memoryview(encode_frame(CHUNK, 0x24, 1, b"unannounced")))
+            buggy.release()
+        await inbox.until(1)
+        assert (receiver.wakeups, receiver.rescued) == (0, 1)
+
+
+async def test_room_whose_wake_up_never_came_is_found_by_the_net() -> None:
+    async with ring() as (sender, _, inbox):
+        sender.start(inbox.on_end)
+        writer = FrameWriter(sender.lane)
+        writer.send(CHUNK, 0x24, 1, bytes(6000))
+        writer.flush()
+        assert writer.pending_bytes == 1928
+        put(sender, 128, 4096)  # the read position, moved by a peer that forgets to wake
+        await writer.drained()
+        assert sender.in_ring_bytes == 1928
+
+
+# -- a hostile peer -------------------------------------------------------------------------------------------------
+
+
+async def test_a_hostile_read_position_ends_the_sender_s_use_once() -> None:
+    async with ring() as (sender, _, inbox):
+        sender.start(inbox.on_end)
+        writer = FrameWriter(sender.lane)
+        put(sender, 128, 99)
+        writer.send(CHUNK, 0x24, 1, b"token")
+        assert isinstance(await inbox.end(), RingCorrupt)
+        writer.send(CHUNK, 0x24, 2, b"token")
+        os.eventfd_write(sender.fds[2], 1)
+        await loop_rounds()
+        assert len(inbox.ends) == 1
+        assert sender.bytes == 0
+
+
+async def test_a_hostile_read_position_is_found_when_room_is_announced() -> None:
+    async with ring() as (sender, _, inbox):
+        sender.start(inbox.on_end)
+        writer = FrameWriter(sender.lane)
+        writer.send(CHUNK, 0x24, 1, bytes(6000))
+        writer.flush()
+        put(sender, 128, 2**63)
+        os.eventfd_write(sender.fds[2], 1)
+        assert isinstance(await inbox.end(), RingCorrupt)
+
+
+@pytest.mark.parametrize("position", [4097, 2**64 - 1])
+async def test_a_hostile_write_position_ends_the_receiver_s_use_once(position: int) -> None:
+    async with ring() as (sender, receiver, inbox):
+        receiver.start()
+        await loop_rounds()
+        put(sender, 64, position)
+        os.eventfd_write(sender.fds[1], 1)
+        assert isinstance(await inbox.end(), RingCorrupt)
+        os.eventfd_write(sender.fds[1], 1)
+        receiver.drain()
+        receiver.finish()
+        await loop_rounds()
+        assert (len(inbox.ends), inbox.frames) == (1, [])
+
+
+def _unsealed(size: int) -> int:
+    memory = os.memfd_create("test", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, size)
+    return memory
+
+
+def _short() -> int:
+    memory = _unsealed(DATA_OFFSET + 4095)
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("memory", "capacity", "error"),
+    [
+        (lambda: _unsealed(DATA_OFFSET + 4096), 4096, "not sealed against shrinking"),
+        (_short, 4096, "has 8191 bytes, expected 8192"),
+        (lambda: os.open("/dev/null", os.O_RDWR), 4096, "cannot be used"),
+        (lambda: os.open(PEER, os.O_RDONLY), 4096, "cannot be used|not sealed"),
+        (_short, 0, "a ring of 0 bytes"),
+        (_short, 2**31, "a ring of 2147483648 bytes"),
+    ],
+    ids=["unsealed", "short", "device", "file", "no capacity", "absurd capacity"],
+)
+async def test_memory_that_is_not_what_it_should_be_is_refused_and_closed(
+    memory: Callable[[], int], capacity: int, error: str
+) -> None:
+    fds = (memory(), os.eventfd(0), os.eventfd(0))
+    with pytest.raises(RingCorrupt, match=error):
+        ShmReceiver(fds, capacity, lambda frames: None, lambda error: None)
+
+
+async def test_event_descriptors_that_are_none_are_refused_and_closed() -> None:
+    sender = ShmSender(4096)
+    memory, data, space = passed(sender)
+    os.close(data)
+    with pytest.raises(RingCorrupt, match="the ring's event descriptors cannot be used"):
+        ShmReceiver((memory, os.open("/dev/null", os.O_RDWR), space), 4096, lambda frames: None, lambda error: None)
+    sender.close()
+
+
+# -- where it cannot be had -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["memfd_create", "eventfd"])
+def test_a_system_without_it_says_so(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.delattr(os, missing)
+    reason = shm_unavailable()
+    assert reason is not None
+    assert missing in reason
+    with pytest.raises(OSError, match="shared memory needs Linux"):
+        ShmSender(4096)
+
+
+@pytest.mark.parametrize("capacity", [0, -1, 2**31])
+def test_a_capacity_that_makes_no_sense_is_refused(capacity: int) -> None:
+    with pytest.raises(ValueError, match="capacity must be from 1 to"):
+        ShmSender(capacity)
