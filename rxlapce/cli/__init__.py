@@ -1,1 +1,1 @@
-"""cli."""
+"""The `rxlapce` command: one file a subcommand, loaded when it is asked for."""

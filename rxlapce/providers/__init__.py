@@ -1,1 +1,9 @@
-"""providers."""
+"""To whom it is said: endpoint, auth, framing and dialect of each provider, one small file each.
+
+`SPECS` is the table: a new provider is its file and one line here.
+"""
+
+from rxlapce.providers import anthropic, local, openai
+from rxlapce.providers.spec import ProviderSpec
+
+SPECS: dict[str, ProviderSpec] = {spec.name: spec for spec in (openai.SPEC, anthropic.SPEC, local.SPEC)}

@@ -1,1 +1,1 @@
-"""routing."""
+"""Which provider answers, and the thin face over all of them."""

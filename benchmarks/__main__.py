@@ -1,0 +1,151 @@
+"""Measures CPU a token from HTTP bytes to the ring, beside aiohttp reading and discarding the same bytes.
+
+Each case runs in pairs: aiohttp alone, then the daemon, the same replay server, the same run; the ratio is taken pair
+by pair, so that it holds when the machine's speed drifts. Prints medians with their spread; asserts nothing.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.cpu import cpu_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`streams` at once, `tokens` each, at `rate` tokens a second (0: full speed)."""
+
+    name: str
+    streams: int
+    tokens: int
+    rate: int = 0
+
+    @property
+    def model(self) -> str:
+        """The name that the replay server understands."""
+        return f"{self.tokens}@{self.rate}" if self.rate else str(self.tokens)
+
+
+CASES = (
+    Case("1 stream, full speed", 1, 200_000),
+    Case("100 streams, full speed", 100, 2_000),
+    Case("100 streams at 50 tokens/s", 100, 200, 50),
+)
+
+
+@contextlib.contextmanager
+def child(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python child with pipes, ended with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The child's next line."""
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if not line:
+        raise RuntimeError(f"{process.args!r} ended early")
+    return line
+
+
+def tell(process: subprocess.Popen[str]) -> None:
+    """Give the child a line: go on."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def aiohttp_alone(url: str, case: Case) -> float:
+    """CPU microseconds a token."""
+    with child("benchmarks.aiohttp_alone", url, case.model, str(case.streams)) as process:
+        cpu_s, _ = said(process).split()
+    return float(cpu_s) * 1e6 / (case.streams * case.tokens)
+
+
+def daemon(url: str, case: Case, transport: str, folder: Path) -> tuple[float, int]:
+    """The daemon's CPU microseconds a token, and the reader's wake-ups."""
+    path = folder / "daemon.sock"
+    read, write = os.pipe()
+    command = [sys.executable, "-m", "rxlapce", "serve", "--path", str(path), "--base-url", url]
+    process = subprocess.Popen(
+        [*command, "--log-level", "error", "--ready-fd", str(write), "--drain", "0"],
+        pass_fds=(write,),
+    )
+    os.close(write)
+    try:
+        os.read(read, 16)
+        with child("benchmarks.editor", str(path), case.model, str(case.streams), transport) as editor:
+            said(editor)
+            before = cpu_seconds(process.pid)
+            tell(editor)
+            count, wakeups = said(editor).split()
+            used = cpu_seconds(process.pid) - before
+            tell(editor)
+        if int(count) != case.streams * case.tokens:
+            raise RuntimeError(f"{count} tokens arrived of {case.streams * case.tokens}")
+        return used * 1e6 / int(count), int(wakeups)
+    finally:
+        os.close(read)
+        process.terminate()
+        process.wait()
+
+
+def spread(values: list[float]) -> str:
+    """Median (min to max)."""
+    return f"{statistics.median(values):6.2f} ({min(values):.2f}-{max(values):.2f})"
+
+
+def main() -> None:
+    """Run the cases and print the table."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: 2 rounds, a tenth of the tokens")
+    parser.add_argument("--transport", choices=["shm", "socket"], default="shm")
+    parser.add_argument("--json", action="store_true", help="one JSON object a case")
+    options = parser.parse_args()
+    rounds = 2 if options.quick else options.rounds
+    shown = sys.stderr if options.json else sys.stdout
+    print(
+        f"CPU us a token, user + system; {options.transport}; CPython {platform.python_version()}, ", end="", file=shown
+    )
+    print(f"{os.cpu_count()} CPUs, {rounds} rounds; median (min-max)", file=shown)
+    print(f"{'case':30} {'aiohttp alone':>22} {'rxlapce daemon':>22} {'ratio':>20}  wake-ups", file=shown)
+    with child("benchmarks.replay") as replay, tempfile.TemporaryDirectory() as folder:
+        url = said(replay)
+        for case in CASES:
+            size = case if not options.quick else Case(case.name, case.streams, case.tokens // 10, case.rate)
+            alone: list[float] = []
+            ours: list[float] = []
+            wakeups = 0
+            for _ in range(rounds):
+                alone.append(aiohttp_alone(url, size))
+                cost, wakeups = daemon(url, size, options.transport, Path(folder))
+                ours.append(cost)
+            ratios = [b / a for a, b in zip(alone, ours, strict=True)]
+            if options.json:
+                print(json.dumps({"case": case.name, "aiohttp_us": alone, "rxlapce_us": ours, "ratio": ratios}))
+            print(f"{case.name:30} {spread(alone):>22} {spread(ours):>22} {spread(ratios):>20}  {wakeups}", file=shown)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m rxlapce` is `rxlapce`."""
+
+from rxlapce.cli.main import main
+
+main()

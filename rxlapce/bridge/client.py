@@ -1,0 +1,377 @@
+"""The connection of an editor to the daemon."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rxlapce.bridge.stream import Incoming, StreamCommand, TokenStream
+from rxlapce.codec.frame import Flag, Frame
+from rxlapce.errors import (
+    ConnectionLost,
+    ErrorKind,
+    Phase,
+    ProtocolError,
+    ProviderError,
+    Retry,
+    RxlapceError,
+    SequenceGap,
+)
+from rxlapce.messages import (
+    NUMBERS,
+    Cancel,
+    Chat,
+    ChatRequest,
+    ChatResponse,
+    ChatStream,
+    Complete,
+    CompleteResponse,
+    CompleteStream,
+    CompletionRequest,
+    Credit,
+    Disconnect,
+    ErrorBody,
+    Handshake,
+    HandshakeAck,
+    Heartbeat,
+    ProtocolFailure,
+    StreamChunk,
+    StreamDone,
+    StreamError,
+    TransportName,
+    WireMessage,
+    decode,
+    encode,
+)
+from rxlapce.tokens import Finish
+from rxlapce.transports.handshake import Agreed, client_handshake
+from rxlapce.transports.shm import ShmReceiver, shm_unavailable
+from rxlapce.transports.unix import SocketConnection, attach, default_socket_path
+from rxlapce.transports.unix import connect as connect_socket
+
+REQUEST = int(Flag.REQUEST)
+#: Frames of one stream that may be under way to a reader that has not taken them.
+DEFAULT_WINDOW = 1024
+
+
+async def connect(
+    path: Path | None = None,
+    *,
+    transport: TransportName = "shm",
+    client: str = "rxlapce.bridge",
+    timeout_s: float = 5.0,
+) -> "Client":
+    """Connect to the daemon at `path` (default: `$RXLAPCE_SOCKET`, else the user's own).
+
+    `transport` is the way stream frames should come; `Client.transport` says which it became and `Client.reason` why.
+    Raises `DaemonNotRunning`, `HandshakeRefused`, `ConnectionLost`.
+    """
+    wanted: TransportName = "socket" if transport == "shm" and shm_unavailable() else transport
+    sock = connect_socket(path or default_socket_path(), timeout_s)
+    try:
+        agreed = await client_handshake(sock, Handshake(client=client, transport=wanted), timeout_s)
+    except BaseException:
+        sock.close()
+        raise
+    made = Client(agreed)
+    made.start(
+        await attach(sock, made.on_frames, made.on_socket_lost, known=NUMBERS.values(), leftover=agreed.leftover)
+    )
+    return made
+
+
+class Client:
+    """An editor's connection: many requests at once, on one loop. Use as an async context manager, or `aclose` it.
+
+    When the daemon goes away, every request under way ends in `ConnectionLost` within a loop turn of the socket's end,
+    after the tokens that had arrived.
+    """
+
+    def __init__(self, agreed: Agreed) -> None:
+        self.ack: HandshakeAck = agreed.ack
+        self.frames = 0
+        self.chunks = 0
+        self.sequence_gaps = 0
+        self.closed = asyncio.Event()
+        self._next_id = 1
+        self._streams: dict[int, Incoming] = {}
+        self._unary: dict[int, asyncio.Future[WireMessage]] = {}
+        self._connection: SocketConnection | None = None
+        self._early: list[Frame] = []
+        self._lost: RxlapceError | None = None
+        self._goodbye = ""
+        self._ring: ShmReceiver | None = None
+        if agreed.ack.ring is not None:
+            memory, data, space = agreed.fds  # the handshake has checked that there are three
+            self._ring = ShmReceiver(
+                (memory, data, space),
+                agreed.ack.ring.capacity,
+                self.on_frames,
+                self.on_ring_corrupt,
+                known=NUMBERS.values(),
+            )
+
+    @property
+    def transport(self) -> TransportName:
+        """By which way stream frames come."""
+        return self.ack.transport
+
+    @property
+    def reason(self) -> str | None:
+        """Why `transport` is not the one that was asked for."""
+        return self.ack.reason
+
+    @property
+    def ring(self) -> ShmReceiver | None:
+        """The shared ring's reading side, for its counters; None on a socket."""
+        return self._ring
+
+    @property
+    def open_requests(self) -> int:
+        """Requests without a terminal frame yet."""
+        return len(self._streams) + len(self._unary)
+
+    def start(self, connection: SocketConnection) -> None:
+        """Take over the connection; frames may come from now on."""
+        self._connection = connection
+        if self._ring is not None:
+            self._ring.start()
+        early, self._early = self._early, []
+        self.on_frames(early)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Say goodbye and close; requests under way end in `ConnectionLost`. Idempotent."""
+        connection = self._connection
+        if connection is not None and self._lost is None:
+            self._send(Disconnect(reason="client closes"), 0)
+            await connection.close()
+        self._end(ConnectionLost("the connection was closed by this side"))
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    def chat_stream(self, request: ChatRequest, *, window: int = DEFAULT_WINDOW) -> TokenStream:
+        """The answer to `request` as an Observable and async iterator; nothing is sent before it is subscribed."""
+        return TokenStream(self, lambda credit: ChatStream(request=request, credit=credit), window)
+
+    def complete_stream(self, request: CompletionRequest, *, window: int = DEFAULT_WINDOW) -> TokenStream:
+        """The completion of `request` as an Observable and async iterator."""
+        return TokenStream(self, lambda credit: CompleteStream(request=request, credit=credit), window)
+
+    async def chat(self, request: ChatRequest) -> ChatResponse:
+        """The answer in one piece; cancelling the wait cancels it. Raises `ProviderError`, `ConnectionLost`."""
+        response = await self._ask(Chat(request=request))
+        if not isinstance(response, ChatResponse):
+            raise self._unexpected(response)
+        return response
+
+    async def complete(self, request: CompletionRequest) -> CompleteResponse:
+        """The completion in one piece. Raises as `chat` does."""
+        response = await self._ask(Complete(request=request))
+        if not isinstance(response, CompleteResponse):
+            raise self._unexpected(response)
+        return response
+
+    async def ping(self) -> None:
+        """Return when the daemon has answered a heartbeat. Raises `ConnectionLost`."""
+        await self._ask(Heartbeat(echo=True))
+
+    async def _ask(self, command: Chat | Complete | Heartbeat) -> WireMessage:
+        request_id = self._new_id()
+        waiter: asyncio.Future[WireMessage] = asyncio.get_running_loop().create_future()
+        self._unary[request_id] = waiter
+        try:
+            self._send(command, request_id)
+            return await waiter
+        except asyncio.CancelledError:
+            if self._lost is None:
+                self._send(Cancel(), request_id)
+            raise
+        finally:
+            self._unary.pop(request_id, None)
+
+    def open(self, command: StreamCommand, incoming: Incoming) -> int:
+        """See `stream.Link`. A connection that is gone is the stream's `on_error`, a loop turn later."""
+        request_id = self._new_id()
+        if self._lost is not None:
+            asyncio.get_running_loop().call_soon(incoming.receiver.on_error, self._lost)
+            return request_id
+        self._streams[request_id] = incoming
+        self._send(command, request_id)
+        return request_id
+
+    def grant(self, request_id: int, frames: int) -> None:
+        """See `stream.Link`."""
+        if request_id in self._streams:
+            self._send(Credit(frames=frames), request_id)
+
+    def cancel(self, request_id: int) -> None:
+        """See `stream.Link`. Without effect on a stream that has ended."""
+        if self._streams.pop(request_id, None) is not None and self._lost is None:
+            self._send(Cancel(), request_id)
+
+    def _new_id(self) -> int:
+        request_id = self._next_id
+        self._next_id += 1
+        return request_id
+
+    def _send(self, message: WireMessage, request_id: int) -> None:
+        if self._lost is not None:
+            raise self._lost
+        if self._connection is None:
+            raise RuntimeError("the client has not started")
+        self._connection.writer.send(NUMBERS[type(message)], REQUEST, request_id, encode(message))
+
+    # -- frames in --------------------------------------------------------------------------------------------------
+
+    def on_frames(self, frames: Sequence[Frame]) -> None:
+        """Take frames, from the ring or the socket."""
+        if self._connection is None:
+            self._early.extend(frames)
+            return
+        for frame in frames:
+            try:
+                self._on_message(frame.request_id, decode(frame.number, frame.payload, receiver="client"))
+            except ProtocolError as error:
+                self._break(error)
+                return
+
+    def _on_message(self, request_id: int, message: WireMessage) -> None:
+        self.frames += 1
+        match message:
+            case StreamChunk():
+                incoming = self._in_sequence(request_id, message.seq)
+                if incoming is not None:
+                    self.chunks += 1
+                    try:
+                        incoming.receiver.on_next(message.token)
+                    except Exception as error:  # noqa: BLE001 - a subscriber's bug ends its own stream, and no other
+                        self.cancel(request_id)
+                        _report(error, request_id)
+            case StreamDone():
+                self._finish(request_id, message.seq, message.finish)
+            case StreamError():
+                self._fail(request_id, message)
+            case ChatResponse() | CompleteResponse() | Heartbeat():
+                waiter = self._unary.pop(request_id, None)
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(message)
+            case Disconnect():
+                self._goodbye = message.reason
+            case ProtocolFailure():
+                raise ProtocolError(f"the daemon says that this side broke the protocol: {message.message}")
+            case _:
+                raise ProtocolError(f"a {type(message).__name__} is not expected after the handshake")
+
+    def _in_sequence(self, request_id: int, seq: int) -> Incoming | None:
+        """The stream of a frame; None for one that was cancelled here, whose last frames are still coming."""
+        incoming = self._streams.get(request_id)
+        if incoming is None:
+            return None
+        if seq != incoming.expected_seq:
+            self.sequence_gaps += 1
+            raise SequenceGap(f"stream {request_id}: expected frame {incoming.expected_seq}, got {seq}")
+        incoming.expected_seq += 1
+        return incoming
+
+    def _finish(self, request_id: int, seq: int, finish: Finish) -> None:
+        incoming = self._in_sequence(request_id, seq)
+        if incoming is not None:
+            del self._streams[request_id]
+            try:
+                incoming.receiver.on_next(finish)
+                incoming.receiver.on_completed()
+            except Exception as error:  # noqa: BLE001 - as above
+                _report(error, request_id)
+
+    def _fail(self, request_id: int, message: StreamError) -> None:
+        error = _provider_error(message.error)
+        waiter = self._unary.pop(request_id, None)
+        if waiter is not None:
+            if not waiter.done():
+                waiter.set_exception(error)
+            return
+        incoming = self._in_sequence(request_id, message.seq)
+        if incoming is not None:
+            del self._streams[request_id]
+            _tell_error(incoming, error, request_id)
+
+    def _unexpected(self, response: WireMessage) -> ProtocolError:
+        error = ProtocolError(f"a {type(response).__name__} does not answer this request")
+        self._break(error)
+        return error
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def on_ring_corrupt(self, error: Exception) -> None:
+        """The ring cannot be trusted any more, or what it carries is no frame."""
+        self._break(error if isinstance(error, RxlapceError) else ProtocolError(str(error)))
+
+    def on_socket_lost(self, error: Exception | None) -> None:
+        """The daemon is gone: what it had put into the ring is read first."""
+        if self._ring is not None and self._lost is None and self._connection is not None:
+            self._ring.drain()
+        why = f": it said {self._goodbye!r}" if self._goodbye else ""
+        if isinstance(error, ProtocolError):
+            self._end(error)
+        else:
+            self._end(ConnectionLost(f"the daemon closed the connection{why}"))
+
+    def _break(self, error: RxlapceError) -> None:
+        if self._connection is not None:
+            self._connection.abort()
+        self._end(error)
+
+    def _end(self, error: RxlapceError) -> None:
+        if self._lost is not None:
+            return
+        self._lost = error
+        if self._ring is not None:
+            self._ring.close()
+        streams, self._streams = self._streams, {}
+        for request_id, incoming in streams.items():
+            _tell_error(incoming, error, request_id)
+        for waiter in self._unary.values():
+            if not waiter.done():
+                waiter.set_exception(error)
+        self.closed.set()
+
+
+def _tell_error(incoming: Incoming, error: Exception, request_id: int) -> None:
+    try:
+        incoming.receiver.on_error(error)
+    except Exception as bug:  # noqa: BLE001 - RxPY raises for a subscriber without on_error; the others must hear too
+        _report(bug, request_id)
+
+
+def _report(error: Exception, request_id: int) -> None:
+    """Hand an exception of a subscriber's own callback to the loop's exception handler."""
+    context = {"message": f"a subscriber of stream {request_id} raised", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _provider_error(body: ErrorBody) -> ProviderError:
+    """The error that the daemon's frame carries; a kind of a newer daemon's becomes `internal`."""
+    try:
+        kind, retry, phase = ErrorKind(body.kind), Retry(body.retry), Phase(body.phase)
+    except ValueError:
+        kind, retry, phase = ErrorKind.INTERNAL, Retry.NEVER, Phase.FLOW
+    return ProviderError(
+        kind,
+        body.message,
+        retry=retry,
+        phase=phase,
+        retry_after_s=body.retry_after_s,
+        status=body.status,
+        provider=body.provider,
+        request_id=body.request_id,
+        raw=body.raw,
+    )

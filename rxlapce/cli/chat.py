@@ -1,0 +1,89 @@
+"""`rxlapce chat`: ask by way of the running daemon, as an editor would."""
+
+import sys
+from pathlib import Path
+from typing import cast
+
+import click
+import msgspec
+
+from rxlapce.bridge import connect
+from rxlapce.cli.loop import run
+from rxlapce.errors import ProviderError
+from rxlapce.messages import ChatRequest, Message, TransportName
+from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
+
+
+@click.command()
+@click.option("-m", "--model", required=True, metavar="PROVIDER/MODEL", help="Who answers, for example openai/gpt-4.1.")
+@click.option("-s", "--system", metavar="TEXT", help="A system prompt.")
+@click.option("--max-tokens", type=click.IntRange(1), help="At most this many tokens of answer.")
+@click.option("--temperature", type=click.FloatRange(0, 2))
+@click.option("--transport", type=click.Choice(["shm", "socket"]), default="shm", show_default=True,
+              help="The way tokens come.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One token a line, as JSON.")
+@click.option("--path", type=click.Path(path_type=Path), help="The daemon's socket.  [default: the user's own]")
+@click.argument("prompt", nargs=-1)
+def chat(
+    model: str,
+    system: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    transport: str,
+    as_json: bool,
+    path: Path | None,
+    prompt: tuple[str, ...],
+) -> None:
+    r"""Ask a model by way of the running daemon; the answer goes to standard output as it arrives.
+
+    What is piped in is asked too, after PROMPT:
+
+    \b
+        rxlapce chat -m openai/gpt-4.1 "what does this do?" < main.rs
+    """
+    question = " ".join(prompt)
+    if not sys.stdin.isatty():
+        question = "\n\n".join(part for part in (question, sys.stdin.read().strip()) if part)
+    if not question:
+        raise click.UsageError("nothing to ask: give a PROMPT, or pipe one in")
+    turns = [Message(role="system", content=system)] if system else []
+    turns.append(Message(role="user", content=question))
+    request = ChatRequest(model=model, messages=tuple(turns), max_tokens=max_tokens, temperature=temperature)
+    # click.Choice has checked it
+    run(_chat(request, cast("TransportName", transport), path, as_json=as_json))
+
+
+async def _chat(request: ChatRequest, transport: TransportName, path: Path | None, *, as_json: bool) -> None:
+    show = _as_json if as_json else _as_text()
+    async with await connect(path, transport=transport, client="rxlapce chat") as client:
+        try:
+            async for token in client.chat_stream(request):
+                show(token)
+        except ProviderError:
+            if not as_json:
+                click.echo()  # the error does not stand in the middle of the answer's last line
+            raise
+    if not as_json:
+        click.echo()
+
+
+def _as_json(token: StreamToken) -> None:
+    click.echo(msgspec.json.encode(token))
+
+
+class _as_text:  # noqa: N801 - used as a function that remembers
+    """Writes the answer to standard output, and thinking, dimmed, to standard error if that is a terminal."""
+
+    def __init__(self) -> None:
+        self._thinking = False
+
+    def __call__(self, token: StreamToken) -> None:
+        if isinstance(token, Reasoning):
+            if sys.stderr.isatty():
+                self._thinking = True
+                click.secho(token.text, dim=True, nl=False, err=True)
+        elif isinstance(token, Text | Refusal):
+            if self._thinking:
+                self._thinking = False
+                click.echo("\n", err=True)
+            click.echo(token.text, nl=False)

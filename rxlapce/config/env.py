@@ -1,0 +1,64 @@
+"""Providers from environment variables."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from rxlapce.errors import ConfigError
+from rxlapce.providers import SPECS
+from rxlapce.providers.provider import Provider
+from rxlapce.providers.spec import ProviderSpec, Settings
+from rxlapce.secret import Secret
+
+
+def load_provider_configs_from_env(environ: Mapping[str, str]) -> dict[str, Provider]:
+    """The providers that `environ` configures, by name, in the order of the table.
+
+    A variable that is set but empty counts as unset. Raises `ConfigError` for a base URL that is none.
+    """
+    providers: dict[str, Provider] = {}
+    for spec in SPECS.values():
+        if any(environ.get(name, "").strip() for name in spec.needs):
+            providers[spec.name] = spec.build(_settings(spec, environ))
+    return providers
+
+
+def validate_provider_configs(providers: Mapping[str, Provider]) -> None:
+    """Raise `ConfigError` with the list of variables when nothing at all is configured."""
+    if not providers:
+        wanted = "\n".join(f"  {' or '.join(spec.needs):24} {spec.summary}" for spec in SPECS.values())
+        raise ConfigError(
+            f"no provider is configured. Set one of these variables:\n{wanted}\n"
+            "or try without any key: rxlapce serve --simulator"
+        )
+
+
+def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
+    key = (environ.get(spec.key_env) or "").strip()
+    if any(ord(char) < 0x21 or ord(char) > 0x7E for char in key):
+        raise ConfigError(
+            f"{spec.key_env} holds a blank, a line end or a non-ASCII character, which no key has: was it pasted whole?"
+        )
+    base_url = (environ.get(spec.base_url_env) or "").strip() or None
+    if base_url is not None:
+        check_base_url(base_url, spec.base_url_env)
+    return Settings(
+        key=Secret(key) if key else None,
+        base_url=base_url,
+        extra={name: environ[variable] for variable, name in spec.extra_env.items() if environ.get(variable)},
+        origin="environment: " + ", ".join(name for name in (spec.key_env, spec.base_url_env) if environ.get(name)),
+    )
+
+
+def check_base_url(url: str, setting: str) -> None:
+    """Raise `ConfigError` naming `setting` unless `url` is a plain http(s) URL: no user, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable, parts = False, urlsplit("")
+    if not usable:
+        raise ConfigError(f"{setting}: expected an http or https URL such as http://127.0.0.1:8080/v1, got {url!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(f"{setting}: keys do not belong into the URL; set the provider's key variable instead")
+    if parts.query or parts.fragment:
+        raise ConfigError(f"{setting}: expected a URL without ? and #, got {url!r}")

@@ -1,0 +1,117 @@
+"""What the daemon does on each command: a table of handlers, and the ones for providers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from reactivex import Observable
+
+from rxlapce.answer import Answer
+from rxlapce.errors import ErrorKind, ProviderError
+from rxlapce.flow import Exchange
+from rxlapce.messages import (
+    AnsweredCall,
+    Chat,
+    ChatResponse,
+    ChatStream,
+    Complete,
+    CompleteResponse,
+    CompleteStream,
+    ProviderCommand,
+)
+from rxlapce.routing.manager import ProviderManager
+from rxlapce.tokens import FinishKind, StreamToken
+
+UnaryCommand = Chat | Complete
+StreamCommand = ChatStream | CompleteStream
+UnaryResponse = ChatResponse | CompleteResponse
+
+#: Answers a command in one piece. Cancelled when the client cancels or goes. Raises `ProviderError`.
+Handler = Callable[[ProviderCommand, Exchange], Awaitable[UnaryResponse]]
+#: Answers a command with a cold Observable; it must ask `exchange.flow` before it makes more.
+StreamingHandler = Callable[[ProviderCommand, Exchange], Observable[StreamToken]]
+
+
+class Handlers:
+    """Commands and who serves them; each command has one handler, of either sort."""
+
+    def __init__(self) -> None:
+        self.unary: dict[type[ProviderCommand], Handler] = {}
+        self.streaming: dict[type[ProviderCommand], StreamingHandler] = {}
+
+    def register_handler(self, command: type[ProviderCommand], handler: Handler) -> None:
+        """Serve `command` with one response. Raises `ValueError` if it is served already."""
+        self._must_be_free(command)
+        self.unary[command] = handler
+
+    def register_streaming_handler(self, command: type[ProviderCommand], handler: StreamingHandler) -> None:
+        """Serve `command` with a stream of tokens. Raises `ValueError` if it is served already."""
+        self._must_be_free(command)
+        self.streaming[command] = handler
+
+    def _must_be_free(self, command: type[ProviderCommand]) -> None:
+        if command in self.unary or command in self.streaming:
+            raise ValueError(f"{command.__name__} has a handler already")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRoutes:
+    """The handlers of complete, chat, complete_stream and chat_stream over one `ProviderManager`."""
+
+    manager: ProviderManager
+
+    def register(self, handlers: Handlers) -> None:
+        """Put all four into `handlers`."""
+        handlers.register_handler(Chat, self.unary)
+        handlers.register_handler(Complete, self.unary)
+        handlers.register_streaming_handler(ChatStream, self.stream)
+        handlers.register_streaming_handler(CompleteStream, self.stream)
+
+    async def unary(self, command: ProviderCommand, exchange: Exchange) -> UnaryResponse:
+        """The whole answer to `chat` or `complete`."""
+        if isinstance(command, Complete):
+            return _complete_response(await self.manager.complete(command.request, exchange))
+        if isinstance(command, Chat):
+            return _chat_response(await self.manager.chat(command.request, exchange))
+        raise TypeError(f"{type(command).__name__} is a streaming command")
+
+    def stream(self, command: ProviderCommand, exchange: Exchange) -> Observable[StreamToken]:
+        """The stream of `chat_stream` or `complete_stream`."""
+        if isinstance(command, CompleteStream):
+            return self.manager.complete_stream(command.request, exchange)
+        if isinstance(command, ChatStream):
+            return self.manager.chat_stream(command.request, exchange)
+        raise TypeError(f"{type(command).__name__} is not a streaming command")
+
+
+def _finish_of(answer: Answer) -> FinishKind:
+    finish = answer.choices[0].finish_kind
+    if finish is None:
+        raise ProviderError(ErrorKind.TRUNCATED, "the answer has no end")
+    return finish
+
+
+def _chat_response(answer: Answer) -> ChatResponse:
+    choice = answer.choices[0]
+    return ChatResponse(
+        text=choice.text,
+        finish=_finish_of(answer),
+        finish_raw=choice.finish_raw,
+        reasoning=choice.reasoning,
+        refusal=choice.refusal,
+        tool_calls=tuple(
+            AnsweredCall(id=call.id, name=call.name, arguments=call.arguments) for call in choice.tool_calls
+        ),
+        model=answer.model,
+        usage=answer.usage,
+    )
+
+
+def _complete_response(answer: Answer) -> CompleteResponse:
+    choice = answer.choices[0]
+    return CompleteResponse(
+        text=choice.text,
+        finish=_finish_of(answer),
+        finish_raw=choice.finish_raw,
+        model=answer.model,
+        usage=answer.usage,
+    )

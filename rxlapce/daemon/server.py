@@ -1,0 +1,173 @@
+"""The daemon: listens on a Unix socket, shakes hands, keeps sessions, stops in order."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import rxlapce
+from rxlapce.daemon.handlers import Handler, Handlers, StreamingHandler
+from rxlapce.daemon.session import Limits, Session
+from rxlapce.errors import ConnectionLost, ProtocolError
+from rxlapce.flow import Tasks
+from rxlapce.messages import NUMBERS, ProviderCommand
+from rxlapce.telemetry.logs import Logger, logger
+from rxlapce.transports.handshake import Accepted, accept_handshake
+from rxlapce.transports.shm import ShmSender, shm_unavailable
+from rxlapce.transports.unix import attach, listen, remove_socket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonSettings:
+    """How the daemon listens and what it lets clients keep.
+
+    `ring_bytes` is the shared ring of each connection that asks for one; `drain_s` is how long an orderly stop waits
+    for running streams before it ends them; `handshake_s` how long a client may take to introduce itself.
+    """
+
+    path: Path
+    ring_bytes: int = 1 << 20
+    max_connections: int = 256
+    handshake_s: float = 5.0
+    drain_s: float = 5.0
+    limits: Limits = field(default_factory=Limits)
+
+
+class Daemon:
+    """A listening daemon between `start` and `stop`; all of it runs on the loop that starts it.
+
+    Register handlers before `start`. `stop` refuses new requests, lets the running ones finish within `drain_s`, gives
+    the rest a terminal error frame, flushes, says goodbye and removes the socket.
+    """
+
+    def __init__(self, settings: DaemonSettings, *, log: Logger | None = None) -> None:
+        self.settings = settings
+        self.handlers = Handlers()
+        self.tasks = Tasks()
+        self.log = log or logger()
+        self.draining = False
+        self.sessions: set[Session] = set()
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._handshakes = 0
+        self._numbers = 0
+        self._idle = asyncio.Event()
+
+    def register_handler(self, command: type[ProviderCommand], handler: Handler) -> None:
+        """See `Handlers.register_handler`."""
+        self.handlers.register_handler(command, handler)
+
+    def register_streaming_handler(self, command: type[ProviderCommand], handler: StreamingHandler) -> None:
+        """See `Handlers.register_streaming_handler`."""
+        self.handlers.register_streaming_handler(command, handler)
+
+    @property
+    def requests(self) -> int:
+        """Requests under way in all sessions."""
+        return sum(session.requests for session in self.sessions)
+
+    async def start(self) -> None:
+        """Listen. Raises `DaemonAlreadyRunning`, `ConfigError` (the path or its folder will not do)."""
+        self._listener = listen(self.settings.path)
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener), name="accept")
+        self.log.info("daemon_listening", path=str(self.settings.path), version=rxlapce.__version__)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                # Out of descriptors (EMFILE): the clients that are served go on; look again when one may be gone.
+                self.log.error("accept_failed", error=str(error))
+                await asyncio.sleep(0.2)
+                continue
+            sock.setblocking(False)
+            if len(self.sessions) + self._handshakes >= self.settings.max_connections:
+                self.log.warning("connection_refused", reason="max_connections", limit=self.settings.max_connections)
+                sock.close()
+                continue
+            self._handshakes += 1
+            self.tasks.spawn(self._welcome(sock), name="handshake")
+
+    async def _welcome(self, sock: socket.socket) -> None:
+        """Shake hands and start a session; any failure closes the socket and leaves nothing."""
+        accepted: Accepted | None = None
+        try:
+            accepted = await accept_handshake(
+                sock,
+                make_shm=None if shm_unavailable() else self._make_shm,
+                server=f"rxlapce/{rxlapce.__version__}",
+                max_streams=self.settings.limits.max_requests,
+                allowed_uid=os.getuid(),
+                timeout_s=self.settings.handshake_s,
+            )
+            await self._begin(sock, accepted)
+        except (ProtocolError, ConnectionLost, OSError) as error:
+            self.log.warning("handshake_failed", error=type(error).__name__, message=str(error))
+            sock.close()
+            if accepted is not None and accepted.shm is not None:
+                accepted.shm.close()
+        except asyncio.CancelledError:
+            sock.close()
+            if accepted is not None and accepted.shm is not None:
+                accepted.shm.close()
+            raise
+        finally:
+            self._handshakes -= 1
+
+    def _make_shm(self) -> ShmSender:
+        return ShmSender(self.settings.ring_bytes)
+
+    async def _begin(self, sock: socket.socket, accepted: Accepted) -> None:
+        self._numbers += 1
+        session = Session(self._numbers, self, accepted.handshake, accepted.shm, self.settings.limits)
+        connection = await attach(
+            sock, session.on_frames, session.on_lost, known=NUMBERS.values(), leftover=accepted.leftover
+        )
+        self.sessions.add(session)
+        session.start(connection)
+
+    def session_ended(self, session: Session) -> None:
+        """Forget a session that released everything."""
+        self.sessions.discard(session)
+        self.request_ended()
+
+    def request_ended(self) -> None:
+        """Wake a stop that waits for the last request."""
+        if self.requests == 0:
+            self._idle.set()
+
+    async def stop(self, drain_s: float | None = None) -> None:
+        """Stop in order, within `drain_s` (default: the setting's) and a second for the last frames."""
+        self.draining = True
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+        if self._listener is not None:
+            remove_socket(self.settings.path, self._listener)
+            self._listener.close()
+            self._listener = None
+        wait_s = self.settings.drain_s if drain_s is None else drain_s
+        if self.requests and wait_s > 0:
+            self.log.info("draining", requests=self.requests, drain_s=wait_s)
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), wait_s)
+        for session in tuple(self.sessions):
+            await session.end_requests("the daemon is stopping")
+            session.goodbye("shutdown")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*(session.drain() for session in tuple(self.sessions))), 1.0)
+        for session in tuple(self.sessions):
+            session.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed_all(), 1.0)
+        await self.tasks.aclose()
+        self.log.info("daemon_stopped")
+
+    async def _closed_all(self) -> None:
+        while len(self.tasks):
+            await self.tasks.settled()

@@ -1,0 +1,322 @@
+"""One client: its frames in, its requests running, its frames out."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from reactivex.scheduler.eventloop import AsyncIOScheduler
+
+from rxlapce.codec.frame import Flag, Frame
+from rxlapce.daemon.handlers import Handlers
+from rxlapce.daemon.sink import FAILED, StreamSink, error_frame
+from rxlapce.errors import ErrorKind, Phase, ProtocolError, ProviderError, RxlapceError
+from rxlapce.flow import Exchange, Tasks
+from rxlapce.messages import (
+    NUMBERS,
+    Cancel,
+    Chat,
+    ChatStream,
+    Complete,
+    CompleteStream,
+    Credit,
+    Disconnect,
+    Handshake,
+    Heartbeat,
+    ProtocolFailure,
+    ProviderCommand,
+    TransportName,
+    WireMessage,
+    decode,
+    encode,
+)
+from rxlapce.telemetry.logs import Logger
+from rxlapce.transports.shm import ShmSender
+from rxlapce.transports.unix import SocketConnection
+from rxlapce.transports.writer import FrameWriter
+
+RESPONSE = int(Flag.RESPONSE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may make the daemon keep: streams and unary requests under way at once."""
+
+    max_requests: int = 256
+
+
+class SessionOwner(Protocol):
+    """What a session needs of its daemon."""
+
+    handlers: Handlers
+    tasks: Tasks
+    log: Logger
+    draining: bool
+
+    def session_ended(self, session: "Session") -> None:
+        """The session is over; all of it is released."""
+        ...
+
+    def request_ended(self) -> None:
+        """A request of some session has its terminal frame."""
+        ...
+
+
+class Session:
+    """A connected client after the handshake.
+
+    Requests come on the socket; stream frames leave by the ring if there is one, else by the socket, unary responses
+    and control frames always by the socket. When the socket ends, everything of the client's is released: requests are
+    cancelled without a frame, descriptors closed.
+    """
+
+    def __init__(
+        self, number: int, owner: SessionOwner, handshake: Handshake, shm: ShmSender | None, limits: Limits
+    ) -> None:
+        self.number = number
+        self.owner = owner
+        self.client = handshake.client
+        self.shm = shm
+        self.limits = limits
+        self.streams: dict[int, StreamSink] = {}
+        self.unary: dict[int, asyncio.Task[None]] = {}
+        self.log = owner.log.bind(session=number, client=handshake.client)
+        self._scheduler = AsyncIOScheduler(asyncio.get_running_loop())
+        self._connection: SocketConnection | None = None
+        self._stream_writer: FrameWriter | None = None
+        self._early: list[Frame] = []
+        self._closed = False
+
+    @property
+    def transport(self) -> TransportName:
+        """By which way this client's stream frames go."""
+        return "shm" if self.shm is not None else "socket"
+
+    @property
+    def requests(self) -> int:
+        """Requests under way."""
+        return len(self.streams) + len(self.unary)
+
+    def start(self, connection: SocketConnection) -> None:
+        """Take over the connection; frames may come from now on."""
+        self._connection = connection
+        if self.shm is not None:
+            self._stream_writer = FrameWriter(self.shm.lane, on_overflow=self.on_lost)
+            self.shm.start(self.on_lost)
+        else:
+            self._stream_writer = connection.writer
+        self._stream_writer.flow.on_change(self._on_writer_flow)
+        self.log.info("client_connected", transport=self.transport)
+        early, self._early = self._early, []
+        self.on_frames(early)
+
+    # -- frames in --------------------------------------------------------------------------------------------------
+
+    def on_frames(self, frames: Sequence[Frame]) -> None:
+        """Take what one read of the socket brought; what comes before `start` waits for it."""
+        if self._connection is None:
+            self._early.extend(frames)
+            return
+        for frame in frames:
+            if self._closed:
+                return
+            try:
+                self._on_message(frame.request_id, decode(frame.number, frame.payload, receiver="daemon"))
+            except ProtocolError as error:
+                self.fail(error)
+
+    def _on_message(self, request_id: int, message: WireMessage) -> None:
+        match message:
+            case ChatStream() | CompleteStream():
+                self._start_stream(request_id, message, message.credit)
+            case Chat() | Complete():
+                self._start_unary(request_id, message)
+            case Cancel():
+                self._cancel(request_id)
+            case Credit():
+                stream = self.streams.get(request_id)
+                if stream is not None:  # credit for a stream that has just ended crosses its terminal frame
+                    stream.add_credit(message.frames)
+            case Heartbeat():
+                if message.echo:
+                    self._send(Heartbeat(), request_id)
+            case Disconnect():
+                self.close()
+            case _:
+                raise ProtocolError(f"a {type(message).__name__} is not expected after the handshake")
+
+    def _admit(self, request_id: int) -> bool:
+        """Whether a new request may run; a refusal has been answered."""
+        if request_id in self.streams or request_id in self.unary:
+            raise ProtocolError(f"request id {request_id} is in use")
+        if self.owner.draining:
+            refusal = ProviderError(ErrorKind.OVERLOADED, "the daemon is stopping", phase=Phase.ADMIT)
+        elif self.requests >= self.limits.max_requests:
+            refusal = ProviderError(
+                ErrorKind.RATE_LIMIT,
+                f"this connection has {self.requests} requests under way, as many as one may have",
+                phase=Phase.ADMIT,
+            )
+        else:
+            return True
+        self._require_stream_writer().send(FAILED, RESPONSE, request_id, error_frame(refusal, 0))
+        return False
+
+    def _start_stream(self, request_id: int, command: ChatStream | CompleteStream, credit: int | None) -> None:
+        if not self._admit(request_id):
+            return
+        writer = self._require_stream_writer()
+        exchange = Exchange(request_id=f"{self.number}.{request_id}", model=command.request.model)
+        sink = StreamSink(request_id, writer, exchange, credit, self._stream_ended)
+        self.streams[request_id] = sink
+        if not writer.flow.is_open:
+            sink.demand.close(self)
+        self.log.info("stream_start", request_id=exchange.request_id, model=exchange.model)
+        try:
+            source = self.owner.handlers.streaming[type(command)](command, exchange)
+            sink.start(source, self._scheduler)
+        except Exception as error:  # noqa: BLE001 - a handler's bug must end its own stream, and no other
+            self._log_bug(error, exchange)
+            sink.cancel(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
+
+    def _start_unary(self, request_id: int, command: Chat | Complete) -> None:
+        if not self._admit(request_id):
+            return
+        exchange = Exchange(request_id=f"{self.number}.{request_id}", model=command.request.model)
+        work = self._answer(request_id, command, exchange)
+        self.unary[request_id] = self.owner.tasks.spawn(work, name=f"request {exchange.request_id}")
+
+    async def _answer(self, request_id: int, command: ProviderCommand, exchange: Exchange) -> None:
+        number, payload, started = FAILED, b"", time.monotonic()
+        try:
+            response = await self.owner.handlers.unary[type(command)](command, exchange)
+            number, payload = NUMBERS[type(response)], encode(response)
+            outcome = response.finish.value
+        except asyncio.CancelledError as cancel:
+            if self._closed:
+                raise
+            reason = cancel.args[0] if cancel.args else "the daemon is stopping"
+            payload, outcome = error_frame(_cancelled(str(reason)), 0), "cancelled"
+        except ProviderError as error:
+            payload, outcome = error_frame(error, 0), error.kind.value
+        except Exception as error:  # noqa: BLE001 - a handler's bug must end its own request, and no other
+            self._log_bug(error, exchange)
+            bug = ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}")
+            payload, outcome = error_frame(bug, 0), "internal"
+        finally:
+            self.unary.pop(request_id, None)
+            self.owner.request_ended()
+        if self._connection is not None:
+            self._connection.writer.send(number, RESPONSE, request_id, payload)
+        duration_s = round(time.monotonic() - started, 3)
+        self.log.info("request_end", request_id=exchange.request_id, outcome=outcome, duration_s=duration_s)
+
+    def _cancel(self, request_id: int) -> None:
+        stream, task = self.streams.get(request_id), self.unary.get(request_id)
+        if stream is not None:
+            stream.cancel(_cancelled("cancelled by the client"))
+        elif task is not None:
+            task.cancel("cancelled by the client")
+        # else: it has just ended; its terminal frame is on the way
+
+    # -- frames out -------------------------------------------------------------------------------------------------
+
+    def _require_stream_writer(self) -> FrameWriter:
+        if self._stream_writer is None:
+            raise RuntimeError("the session has not started")
+        return self._stream_writer
+
+    def _send(self, message: WireMessage, request_id: int = 0) -> None:
+        if self._connection is not None:
+            self._connection.writer.send(NUMBERS[type(message)], RESPONSE, request_id, encode(message))
+
+    def _on_writer_flow(self) -> None:
+        """The way out is full, or has room again: tell every stream, beginning with the one that waited longest."""
+        writer = self._require_stream_writer()
+        if not writer.flow.is_open:
+            for stream in tuple(self.streams.values()):
+                stream.demand.close(self)
+            return
+        for request_id, stream in tuple(self.streams.items()):
+            if not writer.flow.is_open:
+                return
+            stream.demand.open(self)
+            if request_id in self.streams:  # served: it goes to the end of the line
+                self.streams[request_id] = self.streams.pop(request_id)
+
+    def _stream_ended(self, stream: StreamSink, outcome: str) -> None:
+        self.streams.pop(stream.request_id, None)
+        self.log.info(
+            "stream_end",
+            request_id=stream.exchange.request_id,
+            provider=stream.exchange.provider,
+            model=stream.exchange.model,
+            outcome=outcome,
+            frames=stream.seq + 1,
+        )
+        self.owner.request_ended()
+
+    def _log_bug(self, error: Exception, exchange: Exchange) -> None:
+        self.log.error("handler_failed", request_id=exchange.request_id, exc_info=error)
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def fail(self, error: RxlapceError) -> None:
+        """The peer broke the protocol: say how, then close."""
+        self._send(ProtocolFailure(error=type(error).__name__, message=str(error)))
+        self.log.warning("protocol_error", error=type(error).__name__, message=str(error))
+        self.close()
+
+    async def end_requests(self, reason: str) -> None:
+        """Give every request under way its terminal frame, and return when they are handed to the writers."""
+        for stream in tuple(self.streams.values()):
+            stream.cancel(_cancelled(reason))
+        tasks = tuple(self.unary.values())
+        for task in tasks:
+            task.cancel(reason)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Flush what waits for the client, then close; requests under way are dropped."""
+        connection = self._connection
+        self.on_lost(None)
+        if connection is not None:
+            self.owner.tasks.spawn(connection.close(), name=f"close session {self.number}")
+
+    async def drain(self) -> None:
+        """Return when all frames have been handed to the client's ways, or the client is gone."""
+        if self._stream_writer is not None:
+            await self._stream_writer.drained()
+        if self._connection is not None:
+            await self._connection.writer.drained()
+
+    def goodbye(self, reason: str) -> None:
+        """Tell the client that the daemon closes the connection, and why."""
+        self._send(Disconnect(reason=reason))
+
+    def on_lost(self, error: Exception | None) -> None:
+        """The connection is gone, orderly (None) or not: release everything. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        dropped = self.requests
+        for stream in tuple(self.streams.values()):
+            stream.drop()
+        self.streams.clear()
+        for task in tuple(self.unary.values()):
+            task.cancel()
+        if self.shm is not None:
+            if self._stream_writer is not None:
+                self._stream_writer.close()
+            self.shm.close()
+        if error is not None and self._connection is not None:
+            if isinstance(error, ProtocolError):
+                self.log.warning("protocol_error", error=type(error).__name__, message=str(error))
+            self._connection.abort()
+        self.log.info("client_gone", dropped_requests=dropped)
+        self.owner.session_ended(self)
+
+
+def _cancelled(message: str) -> ProviderError:
+    return ProviderError(ErrorKind.CANCELLED, message)

@@ -1,0 +1,63 @@
+"""How a request proves who asks: each way gives headers, and names the secrets that it puts there."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rxlapce.secret import Secret
+
+
+class Auth(Protocol):
+    """A way to authenticate. `secrets` are scrubbed out of whatever the provider says back."""
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The values that must never be seen."""
+        ...
+
+    async def headers(self) -> dict[str, str]:
+        """The headers for one request; may wait for a credential to be refreshed. Raises `ProviderError` (auth)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoAuth:
+    """Nothing is proved: servers on this machine."""
+
+    secrets: tuple[Secret, ...] = ()
+
+    async def headers(self) -> dict[str, str]:
+        """No headers."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """`Authorization: Bearer KEY` (RFC 6750 section 2.1)."""
+
+    key: Secret
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The key."""
+        return (self.key,)
+
+    async def headers(self) -> dict[str, str]:
+        """The header with the key."""
+        return {"Authorization": f"Bearer {self.key.reveal()}"}
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderKey:
+    """The key in a header of the vendor's own, such as Anthropic's `x-api-key`."""
+
+    name: str
+    key: Secret
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The key."""
+        return (self.key,)
+
+    async def headers(self) -> dict[str, str]:
+        """The header with the key."""
+        return {self.name: self.key.reveal()}

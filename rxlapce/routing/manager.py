@@ -1,0 +1,64 @@
+"""`ProviderManager`: the four calls, as a thin face over router, HTTP client and operators."""
+
+from dataclasses import dataclass
+
+from reactivex import Observable
+from reactivex import throw as rx_throw
+
+from rxlapce.answer import Answer, AnswerBuilder
+from rxlapce.errors import ProviderError
+from rxlapce.flow import Exchange
+from rxlapce.messages import ChatRequest, CompletionRequest
+from rxlapce.operators.timeouts import stream_timeouts
+from rxlapce.providers.http import HttpClient
+from rxlapce.providers.provider import chat as provider_chat
+from rxlapce.providers.provider import chat_stream as provider_chat_stream
+from rxlapce.routing.router import Router
+from rxlapce.tokens import StreamToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamTimeouts:
+    """Limits of a stream in seconds, None for none: until the first token, between signs of life, in all."""
+
+    first_token_s: float | None = 120.0
+    idle_s: float | None = 60.0
+    total_s: float | None = None
+
+
+class ProviderManager:
+    """Asks whoever the request's model names. Holds no state of its own."""
+
+    def __init__(self, client: HttpClient, router: Router, timeouts: StreamTimeouts | None = None) -> None:
+        self.client = client
+        self.router = router
+        self.timeouts = timeouts or StreamTimeouts()
+
+    def chat_stream(self, request: ChatRequest, exchange: Exchange) -> Observable[StreamToken]:
+        """The answer as a cold Observable of tokens; see `providers.provider.chat_stream`."""
+        try:
+            route = self.router.route(request.model)
+        except ProviderError as error:
+            return rx_throw(error)
+        limits = self.timeouts
+        return provider_chat_stream(self.client, route.provider, request, route.model, exchange).pipe(
+            stream_timeouts(
+                first_token_s=limits.first_token_s, idle_s=limits.idle_s, total_s=limits.total_s, exchange=exchange
+            )
+        )
+
+    def complete_stream(self, request: CompletionRequest, exchange: Exchange) -> Observable[StreamToken]:
+        """The completion as a cold Observable of tokens, asked for as one user message."""
+        return self.chat_stream(request.as_chat(), exchange)
+
+    async def chat(self, request: ChatRequest, exchange: Exchange) -> Answer:
+        """The answer in one piece. Raises `ProviderError`."""
+        route = self.router.route(request.model)
+        builder = AnswerBuilder()
+        for token in await provider_chat(self.client, route.provider, request, route.model, exchange):
+            builder.add(token)
+        return builder.answer()
+
+    async def complete(self, request: CompletionRequest, exchange: Exchange) -> Answer:
+        """The completion in one piece, asked for as one user message. Raises `ProviderError`."""
+        return await self.chat(request.as_chat(), exchange)

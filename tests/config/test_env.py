@@ -1,0 +1,73 @@
+import pytest
+
+from rxlapce.config.env import load_provider_configs_from_env, validate_provider_configs
+from rxlapce.errors import ConfigError
+
+KEY = "sk-test-0123456789abcdef"
+
+
+def test_a_key_configures_its_provider_with_the_default_url() -> None:
+    providers = load_provider_configs_from_env({"OPENAI_API_KEY": KEY})
+    assert list(providers) == ["openai"]
+    assert providers["openai"].base_url == "https://api.openai.com/v1"
+    assert providers["openai"].origin == "environment: OPENAI_API_KEY"
+
+
+def test_base_url_organisation_and_project_are_taken() -> None:
+    provider = load_provider_configs_from_env(
+        {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://h:1/v1", "OPENAI_ORG_ID": "o", "OPENAI_PROJECT_ID": "p"}
+    )["openai"]
+    assert provider.base_url == "http://h:1/v1"
+    assert provider.headers == {"OpenAI-Organization": "o", "OpenAI-Project": "p"}
+
+
+async def test_anthropic_key_goes_into_its_own_header() -> None:
+    provider = load_provider_configs_from_env({"ANTHROPIC_API_KEY": KEY})["anthropic"]
+    assert await provider.auth.headers() == {"x-api-key": KEY}
+    assert provider.headers["anthropic-version"] == "2023-06-01"
+
+
+async def test_local_needs_a_url_and_no_key() -> None:
+    provider = load_provider_configs_from_env({"LOCAL_BASE_URL": "http://127.0.0.1:8080/v1"})["local"]
+    assert await provider.auth.headers() == {}
+    assert load_provider_configs_from_env({"LOCAL_API_KEY": KEY}) == {}
+
+
+@pytest.mark.parametrize("empty", ["", "  ", "\n"])
+def test_an_empty_variable_counts_as_unset(empty: str) -> None:
+    assert load_provider_configs_from_env({"OPENAI_API_KEY": empty, "LOCAL_BASE_URL": empty}) == {}
+
+
+def test_no_key_is_in_what_a_provider_shows_of_itself() -> None:
+    providers = load_provider_configs_from_env({"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY})
+    assert KEY not in repr(providers)
+
+
+@pytest.mark.parametrize("key", [KEY + "\nOther: header", "sk with blank", "sk-ключ"])
+def test_a_key_that_cannot_be_one_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY") as caught:
+        load_provider_configs_from_env({"OPENAI_API_KEY": key})
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("127.0.0.1:8080", "expected an http or https URL"),
+        ("ftp://host/v1", "expected an http or https URL"),
+        ("http://", "expected an http or https URL"),
+        ("http://host:99999/v1", "expected an http or https URL"),
+        ("http://user:secret@host/v1", "keys do not belong into the URL"),
+        ("http://host/v1?key=secret", "without \\? and #"),
+    ],
+)
+def test_a_base_url_that_is_none_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"LOCAL_BASE_URL: .*{message}"):
+        load_provider_configs_from_env({"LOCAL_BASE_URL": url})
+
+
+def test_nothing_configured_is_an_error_that_names_the_variables_and_the_way_without_a_key() -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate_provider_configs({})
+    for word in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "LOCAL_BASE_URL", "--simulator"):
+        assert word in str(caught.value)
