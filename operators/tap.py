@@ -122,11 +122,15 @@ class StreamStats:
         "stall_s",
         "stalls",
         "started_s",
+        "texts",
     )
 
     def __init__(self, *, stall_s: float = 1.0) -> None:
         self.stall_s = stall_s
+        self.texts = 0
+        """Tokens of kind text: nearly all of most streams, and so not in `counts`, where adding one takes longer."""
         self.counts: dict[type[StreamToken], int] = dict.fromkeys(KINDS, 0)
+        """Tokens of each other kind."""
         self.characters = 0
         """Of text, the visible answer; reasoning, refusals and arguments are not counted."""
         self.started_s: float | None = None
@@ -143,12 +147,13 @@ class StreamStats:
     @property
     def tokens(self) -> int:
         """All tokens so far."""
-        return sum(self.counts.values())
+        return self.texts + sum(self.counts.values())
 
     @property
     def by_kind(self) -> dict[str, int]:
         """Tokens so far by the name that their kind has in JSON; kinds that did not come are left out."""
-        return {KINDS[kind]: count for kind, count in self.counts.items() if count}
+        counts = {**self.counts, Text: self.texts}
+        return {KINDS[kind]: count for kind, count in counts.items() if count}
 
     @property
     def time_to_first_token_s(self) -> float | None:
@@ -233,9 +238,11 @@ class _Tap:
         stats, exchange, counts, emit = self.stats, self.exchange, self.stats.counts, self.receiver.on_next
 
         def on_next(token: StreamToken) -> None:
-            counts[type(token)] += 1
             if isinstance(token, Text):
+                stats.texts += 1
                 stats.characters += len(token.text)
+            else:
+                counts[type(token)] += 1
             if exchange.last_read_s != self.read_s:
                 self.on_read(token)
             emit(token)

@@ -12,7 +12,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange, FlowControl, Receiver, Stage, clock_of, connect
-from rxlapce.tokens import VISIBLE, StreamToken
+from rxlapce.tokens import VISIBLE, Finish, StreamToken
 
 #: A timer that fires this much too early is on time: event loops round to a millisecond.
 SLACK_S: Final = 0.001
@@ -43,8 +43,8 @@ def stream_timeouts(
 
     Connecting and waiting for headers are the HTTP client's to limit. One timer a stream, for the earliest limit; a
     token never touches it, it looks at the last read when it fires, and is set again if that was later. After the
-    timeout the source is disposed and nothing follows. Holds no token. The scheduler comes from subscribe, and gives
-    the clock; without one, the running loop's.
+    timeout the source is disposed and nothing follows. After a `Finish` no limit runs: the answer is whole. Holds the
+    last token. The scheduler comes from subscribe, and gives the clock; without one, the running loop's.
 
     Raises `ValueError` for a limit that is not above 0.
     """
@@ -82,6 +82,7 @@ class _Watch:
         "first_token_s",
         "flow",
         "idle_s",
+        "last",
         "last_token_s",
         "listening",
         "opened_s",
@@ -118,6 +119,7 @@ class _Watch:
         self.alert = True
         """Tokens are looked at: there was no visible one yet, or the stream has ended."""
         self.ended = False
+        self.last: StreamToken | None = None
         self.source = SingleAssignmentDisposable()
         self.timer = SerialDisposable()
         self.listening = SingleAssignmentDisposable()
@@ -128,12 +130,14 @@ class _Watch:
         def on_next(token: StreamToken) -> None:
             if self.alert and not self.admits(token):
                 return
+            self.last = token
             emit(token)
 
         def on_next_stamped(token: StreamToken) -> None:
             if self.alert and not self.admits(token):
                 return
             self.last_token_s = clock()
+            self.last = token
             emit(token)
 
         stamp = self.exchange is None and self.idle_s is not None
@@ -178,6 +182,8 @@ class _Watch:
 
     def on_timer(self, scheduler: SchedulerBase, state: object = None) -> None:
         self.armed_for_s = math.inf
+        if type(self.last) is Finish:
+            return  # the answer is whole; looked for here, where it costs nothing, and not at each token
         earliest = self.earliest()
         if earliest is not None and earliest[0] - self.clock() <= SLACK_S:
             error = self.error_of(earliest[1])

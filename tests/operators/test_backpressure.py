@@ -11,22 +11,14 @@ from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, TestScheduler
 
-from rxlapce.answer import AnswerBuilder
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import FlowControl, Receiver, Stage, connect
-from rxlapce.operators.backpressure import MAX_MERGED_CHARS, BufferStats, Policy, buffer_with_backpressure
+from rxlapce.operators.backpressure import BufferStats, Policy, buffer_with_backpressure
 from rxlapce.tokens import (
     Finish,
     FinishKind,
-    Opaque,
-    Reasoning,
-    Refusal,
-    Seam,
     StreamToken,
     Text,
-    ToolCall,
-    Usage,
-    UsageReport,
 )
 
 FINISH = Finish(FinishKind.STOP)
@@ -268,146 +260,6 @@ def test_only_pause_stops_the_source() -> None:
         bench.shut()
         bench.push(*words(3))
         assert bench.upstream.is_open is (policy is not Policy.PAUSE)
-
-
-# -- coalesce ---------------------------------------------------------------------------------------------------------
-
-
-def coalesced(*tokens: StreamToken, high_water: int = 1, capacity: int = 64) -> Bench:
-    bench = Bench(policy=Policy.COALESCE, high_water=high_water, low_water=0, capacity=capacity)
-    bench.shut()
-    bench.push(*tokens)
-    bench.source.on_completed()
-    bench.open()
-    return bench
-
-
-def test_text_merges_only_past_high_water() -> None:
-    bench = coalesced(*words(6), high_water=3)
-    assert bench.got == [Text("0"), Text("1"), Text("2345")]
-    assert bench.stats.coalesced == 3
-
-
-@pytest.mark.parametrize(
-    "tokens",
-    [
-        (Text("a"), Text("b", choice=1)),
-        (Text("a"), Reasoning("b")),
-        (Text("a"), Refusal("b")),
-        (Refusal("a"), Refusal("b")),
-        (Opaque("k", "1"), Opaque("k", "2")),
-        (Reasoning("a", "sig"), Reasoning("b")),
-        (Reasoning("a", "sig"), Reasoning("", "sig2")),
-        (ToolCall(0, "id0", "f", "{"), ToolCall(1, None, None, "}")),
-        (ToolCall(0, "id0", "f", "{"), ToolCall(0, "id1", "f", "}")),
-        (ToolCall(0, "id0", "f"), ToolCall(0, None, None, "{}", choice=1)),
-        (Text("a"), Seam(1, "restart"), Text("b")),
-    ],
-)
-def test_what_does_not_belong_together_stays_apart(tokens: tuple[StreamToken, ...]) -> None:
-    assert coalesced(*tokens).got == list(tokens)
-
-
-def test_reasoning_keeps_its_signature() -> None:
-    bench = coalesced(Reasoning("a"), Reasoning("b"), Reasoning("", "sig"), Reasoning("c"), Reasoning("d", "sig2"))
-    assert bench.got == [Reasoning("ab", "sig"), Reasoning("cd", "sig2")]
-
-
-def test_pieces_of_one_tool_call_join_exactly() -> None:
-    bench = coalesced(
-        ToolCall(0, "id0", "f"),
-        ToolCall(0, None, None, '{"a":'),
-        ToolCall(0, None, None, ""),
-        ToolCall(0, "id0", "f", ' "\\u00e4"}'),
-        choice_one := ToolCall(0, "id1", "g", "{}", choice=1),
-    )
-    assert bench.got == [ToolCall(0, "id0", "f", '{"a": "\\u00e4"}'), choice_one]
-
-
-def test_a_merged_token_has_a_bound_of_its_own() -> None:
-    piece = Text("x" * (MAX_MERGED_CHARS // 2))
-    bench = coalesced(piece, piece, Text("y"), piece)
-    assert bench.got == [Text(piece.text * 2), Text("y" + piece.text)]
-
-
-def test_past_the_bound_of_what_cannot_merge_the_stream_fails() -> None:
-    bench = coalesced(*(Text("x", choice=number % 2) for number in range(5)), capacity=3)
-    assert len(bench.got) == 3
-    (error,) = bench.ends
-    assert isinstance(error, ProviderError)
-    assert "neighbours do not merge" in error.message
-
-
-token_lists = st.lists(
-    st.one_of(
-        st.builds(Text, st.text(max_size=3), st.integers(0, 1)),
-        st.builds(Reasoning, st.text(max_size=3), st.none() | st.just("sig"), st.integers(0, 1)),
-        st.builds(ToolCall, st.integers(0, 1), st.none() | st.just("i"), st.none(), st.text(max_size=3)),
-        st.builds(Refusal, st.text(max_size=3)),
-        st.builds(Opaque, st.just("k"), st.just("{}")),
-    ),
-    max_size=30,
-)
-
-
-@given(token_lists)
-def test_merging_changes_no_answer(tokens: list[StreamToken]) -> None:
-    bench = coalesced(*tokens, FINISH)
-    assert whole(bench.got) == whole([*tokens, FINISH])
-    assert signatures(bench.got) == signatures(tokens)
-    assert len(bench.got) == len(tokens) + 1 - bench.stats.coalesced
-
-
-def whole(tokens: list[StreamToken]) -> object:
-    builder = AnswerBuilder()
-    for token in tokens:
-        builder.add(token)
-    answer = builder.answer()
-    return answer.choices, answer.opaque
-
-
-def signatures(tokens: list[StreamToken]) -> list[str]:
-    return [token.signature for token in tokens if isinstance(token, Reasoning) and token.signature]
-
-
-# -- dropping ---------------------------------------------------------------------------------------------------------
-
-
-def dropping(policy: Policy, *tokens: StreamToken) -> Bench:
-    bench = Bench(policy=policy, high_water=2, low_water=1, capacity=3)
-    bench.shut()
-    bench.push(*tokens)
-    bench.open()
-    return bench
-
-
-def usage(total: int) -> UsageReport:
-    return UsageReport(Usage(total=total))
-
-
-def test_drop_oldest_keeps_the_last_and_counts() -> None:
-    bench = dropping(Policy.DROP_OLDEST, *words(8))
-    assert bench.words == "5 6 7"
-    assert bench.stats == BufferStats(max_queued=3, dropped=5)
-
-
-def test_drop_newest_keeps_the_first_and_counts() -> None:
-    bench = dropping(Policy.DROP_NEWEST, *words(8))
-    assert bench.words == "0 1 2"
-    assert bench.stats == BufferStats(max_queued=3, dropped=5)
-
-
-@pytest.mark.parametrize(("policy", "kept"), [(Policy.DROP_OLDEST, [Text("3")]), (Policy.DROP_NEWEST, [Text("0")])])
-def test_usage_and_finish_are_never_dropped(policy: Policy, kept: list[StreamToken]) -> None:
-    bench = dropping(policy, *words(4), usage(1), FINISH)
-    assert bench.got == [*kept, usage(1), FINISH]
-
-
-@pytest.mark.parametrize("policy", [Policy.DROP_OLDEST, Policy.DROP_NEWEST])
-def test_of_many_usage_reports_the_latest_stays_and_the_bound_holds(policy: Policy) -> None:
-    bench = dropping(policy, *(usage(n) for n in range(9)), Text("a"), FINISH)
-    assert bench.got == [usage(7), usage(8), FINISH]
-    assert bench.stats.max_queued == 3
 
 
 # -- the end of it ----------------------------------------------------------------------------------------------------

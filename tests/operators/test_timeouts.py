@@ -234,6 +234,12 @@ def test_of_two_limits_at_one_time_the_more_telling_is_told(clock: Clocked) -> N
 # -- ends -------------------------------------------------------------------------------------------------------------
 
 
+def test_after_the_finish_no_limit_runs(clock: Clocked, exchange: Exchange) -> None:
+    sent: list[Recorded[StreamToken]] = [on_next(205, FINISH), on_completed(250)]
+    assert run(clock, stream_timeouts(first_token_s=10, idle_s=10, total_s=20, exchange=exchange), *sent) == sent
+    assert clock.timers == [210]
+
+
 @pytest.mark.parametrize("end", [on_completed(205), on_error(205, ValueError("x"))])
 def test_an_end_passes_and_leaves_no_timer(clock: Clocked, end: Recorded[StreamToken]) -> None:
     got = run(clock, stream_timeouts(first_token_s=10, idle_s=10, total_s=10), on_next(203, WORD), end)
