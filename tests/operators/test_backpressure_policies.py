@@ -187,3 +187,26 @@ def test_of_many_usage_reports_the_latest_stays_and_the_bound_holds(policy: Poli
     heard = dropping(policy, *(usage(n) for n in range(9)), Text("a"), FINISH)
     assert heard.got == [usage(7), usage(8), FINISH]
     assert heard.stats.max_queued == 3
+
+
+# -- options ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"high_water": 4, "low_water": 4},
+        {"high_water": 4, "low_water": -1},
+        {"high_water": 9, "capacity": 8, "low_water": 1},
+        {"high_water": 1, "low_water": 0, "capacity": 1},
+    ],
+)
+def test_water_marks_out_of_order_are_refused(marks: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="low_water < high_water <= capacity"):
+        buffer_with_backpressure(upstream=FlowControl(), downstream=FlowControl(), **marks)  # type: ignore[arg-type]  # ints
+
+
+def test_one_gate_for_both_sides_is_refused() -> None:
+    gate = FlowControl()
+    with pytest.raises(ValueError, match="wait for itself"):
+        buffer_with_backpressure(upstream=gate, downstream=gate)

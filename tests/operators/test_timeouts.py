@@ -5,6 +5,7 @@ from typing import TypeVar
 import pytest
 from reactivex import Observable
 from reactivex.abc import DisposableBase, SchedulerBase
+from reactivex.disposable import Disposable
 from reactivex.notification import OnError, OnNext
 from reactivex.subject import Subject
 from reactivex.testing import ReactiveTest, TestScheduler
@@ -12,7 +13,7 @@ from reactivex.testing.recorded import Recorded
 from reactivex.typing import RelativeTime, ScheduledAction
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
-from rxlapce.flow import Exchange, Receiver, Stage, connect
+from rxlapce.flow import Exchange, FlowControl, Receiver, Stage, connect
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.tokens import Finish, FinishKind, Seam, StreamToken, Text, Usage, UsageReport
 
@@ -247,7 +248,28 @@ def test_an_end_passes_and_leaves_no_timer(clock: Clocked, end: Recorded[StreamT
     assert (clock.timers, clock.fired) == ([210], [])
 
 
-def test_disposing_cancels_the_timer_and_forgets_the_gate(clock: Clocked, exchange: Exchange) -> None:
+class Gate(FlowControl):
+    """A gate that notes when a listener is forgotten."""
+
+    __slots__ = ("forgotten",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgotten = 0
+
+    def on_change(self, listener: Callable[[], None]) -> DisposableBase:
+        listening = super().on_change(listener)
+
+        def forget() -> None:
+            self.forgotten += 1
+            listening.dispose()
+
+        return Disposable(forget)
+
+
+def test_disposing_cancels_the_timer_and_forgets_the_gate(clock: Clocked) -> None:
+    gate = Gate()
+    exchange = Exchange(flow=gate)
     source: Subject[StreamToken] = Subject()
     ends: list[object] = []
     timed = source.pipe(stream_timeouts(idle_s=10, total_s=100, exchange=exchange))
@@ -257,20 +279,19 @@ def test_disposing_cancels_the_timer_and_forgets_the_gate(clock: Clocked, exchan
     exchange.flow.open("reader")
     clock.advance_to(500)
     assert (ends, clock.timers, clock.fired, source.observers) == ([], [10], [], [])
+    assert gate.forgotten == 1
 
 
 def test_nothing_follows_the_timeout_even_from_a_source_that_goes_on(clock: Clocked) -> None:
     above: list[Receiver[StreamToken]] = []
 
-    class Deaf(DisposableBase):
-        def dispose(self) -> None:
-            pass
+    got: list[object] = []
+    disposed: list[int] = []
 
     def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
         above.append(receiver)
-        return Deaf()
+        return Disposable(lambda: disposed.append(len(got)))
 
-    got: list[object] = []
     timed = Stage(on_subscribe).pipe(stream_timeouts(idle_s=1))
     connect(timed, Receiver(got.append, got.append, lambda: got.append("end")), clock)
     above[0].on_next(WORD)
@@ -279,6 +300,7 @@ def test_nothing_follows_the_timeout_even_from_a_source_that_goes_on(clock: Cloc
     above[0].on_error(ValueError("late"))
     above[0].on_completed()
     assert [type(item) for item in got] == [Text, ProviderError]
+    assert disposed == [1]  # before the error was told
 
 
 def test_a_stream_that_ends_while_subscribing_leaves_no_timer(clock: Clocked) -> None:
