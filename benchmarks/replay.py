@@ -8,6 +8,7 @@ at full speed many go into one write, paced each is a segment.
 import asyncio
 import re
 import sys
+from typing import cast
 
 import uvloop
 
@@ -50,10 +51,9 @@ class Replay(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream transport is needed")
-        transport.set_write_buffer_limits(high=256 * 1024)
-        self.transport = transport
+        # uvloop's TCP transport is not a subclass of asyncio's, but it is a stream's.
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=256 * 1024)
 
     def data_received(self, data: bytes) -> None:
         """Start the answer when the whole request is there (its JSON body ends it)."""

@@ -45,7 +45,7 @@ from rxlapce.messages import (
     encode,
 )
 from rxlapce.tokens import Finish
-from rxlapce.transports.handshake import Agreed, client_handshake
+from rxlapce.transports.handshake import Agreed, client_handshake, ring_fds
 from rxlapce.transports.shm import ShmReceiver, shm_unavailable
 from rxlapce.transports.unix import SocketConnection, attach, default_socket_path
 from rxlapce.transports.unix import connect as connect_socket
@@ -103,9 +103,8 @@ class Client:
         self._goodbye = ""
         self._ring: ShmReceiver | None = None
         if agreed.ack.ring is not None:
-            memory, data, space = agreed.fds  # the handshake has checked that there are three
             self._ring = ShmReceiver(
-                (memory, data, space),
+                ring_fds(agreed),
                 agreed.ack.ring.capacity,
                 self.on_frames,
                 self.on_ring_corrupt,
