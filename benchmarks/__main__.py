@@ -82,7 +82,7 @@ def aiohttp_alone(url: str, case: Case) -> float:
     return float(cpu_s) * 1e6 / (case.streams * case.tokens)
 
 
-def daemon(url: str, case: Case, transport: str, folder: Path) -> tuple[float, int]:
+def daemon(url: str, case: Case, transport: str, linger_ms: float, folder: Path) -> tuple[float, int]:
     """The daemon's CPU microseconds a token, and the reader's wake-ups."""
     path = folder / "daemon.sock"
     read, write = os.pipe()
@@ -94,7 +94,8 @@ def daemon(url: str, case: Case, transport: str, folder: Path) -> tuple[float, i
     os.close(write)
     try:
         os.read(read, 16)
-        with child("benchmarks.editor", str(path), case.model, str(case.streams), transport) as editor:
+        arguments = (str(path), case.model, str(case.streams), transport, str(linger_ms))
+        with child("benchmarks.editor", *arguments) as editor:
             said(editor)
             before = cpu_seconds(process.pid)
             tell(editor)
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="a smoke run: 2 rounds, a tenth of the tokens")
     parser.add_argument("--transport", choices=["shm", "socket"], default="shm")
+    parser.add_argument("--linger-ms", type=float, default=1.0, help="the reader's, before it sleeps (0 to 50)")
     parser.add_argument("--json", action="store_true", help="one JSON object a case")
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
@@ -139,7 +141,7 @@ def main() -> None:
             wakeups = 0
             for _ in range(rounds):
                 alone.append(aiohttp_alone(url, size))
-                cost, wakeups = daemon(url, size, options.transport, Path(folder))
+                cost, wakeups = daemon(url, size, options.transport, options.linger_ms, Path(folder))
                 ours.append(cost)
             ratios = [b / a for a, b in zip(alone, ours, strict=True)]
             if options.json:

@@ -1,7 +1,7 @@
 """The editor's end: asks for streams by way of a daemon and takes every token.
 
-`python -m benchmarks.editor SOCKET MODEL STREAMS TRANSPORT` prints `ready`, waits for a line on standard input, then
-prints how many tokens came and how many bytes the ring carried.
+`python -m benchmarks.editor SOCKET MODEL STREAMS TRANSPORT LINGER_MS` prints `ready`, waits for a line on standard
+input, then prints how many tokens came and how often the daemon woke this side.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ async def take(client: Client, model: str) -> int:
     return count
 
 
-async def main(path: Path, model: str, streams: int, transport: TransportName) -> None:
+async def main(path: Path, model: str, streams: int, transport: TransportName, linger_s: float) -> None:
     """Warm up, wait for the word, then ask."""
-    async with await connect(path, transport=transport) as client:
+    async with await connect(path, transport=transport, linger_s=linger_s) as client:
         await asyncio.gather(*(take(client, "50") for _ in range(streams)))
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -45,4 +45,12 @@ async def main(path: Path, model: str, streams: int, transport: TransportName) -
 
 
 if __name__ == "__main__":
-    uvloop.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), cast("TransportName", sys.argv[4])))
+    uvloop.run(
+        main(
+            Path(sys.argv[1]),
+            sys.argv[2],
+            int(sys.argv[3]),
+            cast("TransportName", sys.argv[4]),
+            float(sys.argv[5]) / 1000,
+        )
+    )

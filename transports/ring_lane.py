@@ -15,6 +15,8 @@ from rxlapce.transports.ring import RingReader, RingWriter
 
 #: A round of reading stops here, so that a fast sender cannot keep the loop from everything else.
 ROUND_BYTES: Final = 256 * 1024
+#: A longer rest without the flag would be felt by whoever waits for the frame.
+MAX_LINGER_S: Final = 0.05
 
 
 class RingLane:
@@ -94,6 +96,10 @@ class RingDrain:
 
     `wake_writer` is called after a read that made room while the writer waits. The intake's end is told when the
     writer has closed and everything was read, or at the first byte that cannot be true. Holds no bytes of its own.
+
+    With `linger_s` above 0 it does not sleep as soon as the ring is empty, but looks once more that much later: while
+    frames come more often than that, the writer pays for no wake-up (15 us of its time, 50 of latency), and a frame
+    waits up to `linger_s` instead. A slow stream's frames find the reader asleep and wake it at once, as without.
     """
 
     def __init__(
@@ -102,9 +108,12 @@ class RingDrain:
         intake: FrameIntake,
         wake_writer: Callable[[], None],
         round_bytes: int = ROUND_BYTES,
+        linger_s: float = 0.0,
     ) -> None:
         if round_bytes < 1:
             raise ValueError(f"round_bytes must be from 1, not {round_bytes}")
+        if not 0 <= linger_s <= MAX_LINGER_S:
+            raise ValueError(f"linger_s must be from 0 to {MAX_LINGER_S}, not {linger_s}")
         self.paused = False
         self.wakeups = 0
         """How often the writer woke this side."""
@@ -112,6 +121,7 @@ class RingDrain:
         self._intake = intake
         self._wake_writer = wake_writer
         self._round_bytes = round_bytes
+        self._linger_s = linger_s
         self._scheduled = False
         self._closed = False
 
@@ -175,7 +185,13 @@ class RingDrain:
         again = True  # also when on_frames raises: what is behind those frames must still be read
         try:
             self._ring.sleep(False)
-            again = self._read(self._round_bytes) == self._round_bytes or not self._sleep()
+            count = self._read(self._round_bytes)
+            if 0 < count < self._round_bytes and self._linger_s and not self._scheduled:
+                again = False
+                self._scheduled = True
+                asyncio.get_running_loop().call_later(self._linger_s, self._next_round)
+            else:
+                again = count == self._round_bytes or not self._sleep()
         finally:
             if again:
                 self.look()

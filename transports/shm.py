@@ -120,6 +120,11 @@ class ShmSender:
         return self._lane.high_bytes
 
     @property
+    def reader_sleeps(self) -> bool:
+        """Whether the receiver must be woken to see what is written next."""
+        return not self._closed and self._ring.reader_sleeps()
+
+    @property
     def reader_closed(self) -> bool:
         """Whether the reader has said that it reads no more. Its socket's end, which follows, is what counts."""
         return not self._closed and self._ring.reader_closed
@@ -217,6 +222,7 @@ class ShmReceiver:
         *,
         on_end: Callable[[], None] | None = None,
         round_bytes: int = ROUND_BYTES,
+        linger_s: float = 0.0,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._data, self._space = fds[1], fds[2]
@@ -240,7 +246,8 @@ class ShmReceiver:
             _check_events(self._data, self._space)
             self._intake = FrameIntake(on_frames, self._ended, known)
             self._ring = RingReader(memoryview(self._map))
-            self._drain = RingDrain(self._ring, self._intake, self._wake_writer, round_bytes)
+            undo.callback(self._ring.release)
+            self._drain = RingDrain(self._ring, self._intake, self._wake_writer, round_bytes, linger_s)
             undo.pop_all()
 
     @property

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from rxlapce.codec.frame import append_frame
+from rxlapce.codec.frame import FrameStamp, append_frame
 from rxlapce.errors import ConnectionLost
 from rxlapce.flow import FlowControl
 from rxlapce.transports.lane import ByteLane
@@ -48,7 +48,6 @@ class FrameWriter:
             )
         self.flow = FlowControl()
         self.frames = 0
-        self.bytes = 0
         self.flushes = 0
         """How often bytes were handed to the lane: the count of writes, and at most of wake-ups."""
         self.closed = False
@@ -61,10 +60,16 @@ class FrameWriter:
         # a little at a time costs each byte one move at most, not one a flush.
         self._pending = bytearray()
         self._start = 0
+        self._handed = 0
         self._scheduled = False
         self._lane_is_full = False
         self._drained: list[asyncio.Future[None]] = []
         lane.on_room = self._room
+
+    @property
+    def bytes_taken(self) -> int:
+        """Bytes of frames taken so far."""
+        return self._handed + self.pending_bytes
 
     @property
     def pending_bytes(self) -> int:
@@ -75,15 +80,27 @@ class FrameWriter:
         """Take a frame. Ignored after `close`. Raises `FrameTooLarge` for a payload over the protocol's limit."""
         if self.closed:
             return
-        pending = self._pending
-        before = len(pending)
-        append_frame(pending, number, flags, request_id, payload)
+        append_frame(self._pending, number, flags, request_id, payload)
+        self._took_one()
+
+    def sender(self, number: int, flags: int, request_id: int) -> Callable[[bytes], None]:
+        """A `send` for the many frames of one stream: it takes their payloads, and costs a third."""
+        append = FrameStamp(number, flags, request_id).append
+
+        def send(payload: bytes) -> None:
+            if self.closed:
+                return
+            append(self._pending, payload)
+            self._took_one()
+
+        return send
+
+    def _took_one(self) -> None:
         self.frames += 1
-        self.bytes += len(pending) - before
         if not self._scheduled and not self._lane_is_full:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._corked)
-        waiting = len(pending) - self._start
+        waiting = len(self._pending) - self._start
         if waiting > self._high:
             if not self._lane_is_full:
                 self.flush()
@@ -101,6 +118,7 @@ class FrameWriter:
             taken = self._lane.write(waiting)
             self._lane_is_full = taken < len(waiting)
         self._start += taken
+        self._handed += taken
         if not self._lane_is_full:
             self._pending.clear()
             self._start = 0

@@ -60,11 +60,15 @@ async def connect(
     *,
     transport: TransportName = "shm",
     client: str = "rxlapce.bridge",
+    linger_s: float = 0.001,
     timeout_s: float = 5.0,
 ) -> "Client":
     """Connect to the daemon at `path` (default: `$RXLAPCE_SOCKET`, else the user's own).
 
     `transport` is the way stream frames should come; `Client.transport` says which it became and `Client.reason` why.
+    `linger_s` (0 to 0.05): how long the reader of the ring looks again before it sleeps. While frames come more often
+    than that, the daemon need not wake it, which spares both sides most of what a frame costs, and a frame waits up to
+    `linger_s`; a stream slower than that is read as soon as its frame is there. 0 is for who counts microseconds.
     Raises `DaemonNotRunning`, `HandshakeRefused`, `ConnectionLost`.
     """
     wanted: TransportName = "socket" if transport == "shm" and shm_unavailable() else transport
@@ -74,7 +78,7 @@ async def connect(
     except BaseException:
         sock.close()
         raise
-    made = Client(agreed)
+    made = Client(agreed, linger_s)
     made.start(
         await attach(sock, made.on_frames, made.on_socket_lost, known=NUMBERS.values(), leftover=agreed.leftover)
     )
@@ -88,7 +92,7 @@ class Client:
     after the tokens that had arrived.
     """
 
-    def __init__(self, agreed: Agreed) -> None:
+    def __init__(self, agreed: Agreed, linger_s: float = 0.0) -> None:
         self.ack: HandshakeAck = agreed.ack
         self.frames = 0
         self.chunks = 0
@@ -109,6 +113,7 @@ class Client:
                 self.on_frames,
                 self.on_ring_corrupt,
                 known=NUMBERS.values(),
+                linger_s=linger_s,
             )
 
     @property

@@ -18,6 +18,7 @@ from rxlapce.transports.writer import FrameWriter
 CHUNK = NUMBERS[StreamChunk]
 DONE = NUMBERS[StreamDone]
 FAILED = NUMBERS[StreamError]
+_encode = encoder.encode
 PART_FLAGS = int(Flag.RESPONSE | Flag.STREAM_PART)
 END_FLAGS = int(Flag.RESPONSE)
 
@@ -35,7 +36,18 @@ class StreamSink:
     writer; not when the stream is dropped because the client is gone.
     """
 
-    __slots__ = ("_credit", "_end", "_subscription", "demand", "exchange", "request_id", "seq", "stats", "writer")
+    __slots__ = (
+        "_credit",
+        "_end",
+        "_send_chunk",
+        "_subscription",
+        "demand",
+        "exchange",
+        "request_id",
+        "seq",
+        "stats",
+        "writer",
+    )
 
     def __init__(
         self,
@@ -51,6 +63,7 @@ class StreamSink:
         self.seq = 0
         self.stats = StreamStats()
         self.demand = FlowControl()
+        self._send_chunk = writer.sender(CHUNK, PART_FLAGS, request_id)
         self._credit = credit
         self._end: Callable[[StreamSink, str], None] | None = on_end
         self._subscription = SerialDisposable()
@@ -89,7 +102,7 @@ class StreamSink:
             # Nothing but completion follows a Finish: the reader learns of the end now, not when the provider closes.
             self._terminate(DONE, encode(StreamDone(self.seq, token)), token.kind.value)
             return
-        self.writer.send(CHUNK, PART_FLAGS, self.request_id, encoder.encode(StreamChunk(self.seq, token)))
+        self._send_chunk(_encode(StreamChunk(self.seq, token)))
         self.seq += 1
         if self._credit is not None:
             self._credit -= 1

@@ -129,7 +129,7 @@ async def check_order_and_wholeness(open_link: OpenLink) -> None:
             link.send(frame)
         assert await link.inbox.until(len(frames)) == frames
         assert link.writer.frames == len(frames)
-        assert link.writer.bytes == sum(24 + len(frame.payload) for frame in frames)
+        assert link.writer.bytes_taken == sum(24 + len(frame.payload) for frame in frames)
 
 
 async def check_frame_larger_than_the_lane(open_link: OpenLink) -> None:

@@ -17,6 +17,7 @@ from rxlapce.codec.frame import (
     Flag,
     Frame,
     FrameDecoder,
+    FrameStamp,
     append_frame,
     encode_frame,
 )
@@ -360,3 +361,36 @@ def test_time_is_linear_in_the_frames_of_one_feed() -> None:
         return lambda: read([data], FrameDecoder())
 
     assert seconds(reading(16_000)) < 12 * seconds(reading(4000))
+
+
+@given(
+    st.lists(st.binary(max_size=300), max_size=20),
+    st.integers(0, 0xFFFF),
+    st.sampled_from([0, 0x04, 0x24, 0x3C]),
+    st.integers(0, 2**64 - 1),
+)
+def test_a_stamp_puts_the_same_frames_as_append_frame(
+    payloads: list[bytes], number: int, flags: int, request_id: int
+) -> None:
+    stamp, stamped, appended = FrameStamp(number, flags, request_id), bytearray(), bytearray()
+    for payload in payloads:
+        stamp.append(stamped, payload)
+        append_frame(appended, number, flags, request_id, payload)
+    assert stamped == appended
+
+
+def test_a_stamp_keeps_a_bounded_number_of_lengths_and_stays_right() -> None:
+    stamp, out = FrameStamp(1, 0, 2), bytearray()
+    for size in (*range(2 * FrameStamp.MAX_KEPT), *range(5)):
+        stamp.append(out, bytes(size))
+    assert len(stamp._starts) <= FrameStamp.MAX_KEPT
+    decoder = FrameDecoder()
+    assert [len(frame.payload) for frame in decoder.feed(out)] == [*range(2 * FrameStamp.MAX_KEPT), *range(5)]
+
+
+def test_a_stamp_refuses_what_no_frame_can_hold_and_puts_nothing() -> None:
+    out = bytearray()
+    for stamp in (FrameStamp(1 << 16, 0, 1), FrameStamp(1, 0x40, 1), FrameStamp(1, 0, 1 << 64)):
+        with pytest.raises(ValueError, match=r"flags|speak"):
+            stamp.append(out, b"x")
+    assert not out

@@ -47,10 +47,17 @@ def unexpected(error: Exception) -> None:
 
 
 @asynccontextmanager
-async def ring(capacity: int = 4096) -> AsyncGenerator[tuple[ShmSender, ShmReceiver, Inbox]]:
+async def ring(capacity: int = 4096, linger_s: float = 0.0) -> AsyncGenerator[tuple[ShmSender, ShmReceiver, Inbox]]:
     inbox = Inbox()
     sender = ShmSender(capacity)
-    receiver = ShmReceiver(passed(sender), capacity, inbox.on_frames, inbox.on_end, on_end=lambda: inbox.on_end(None))
+    receiver = ShmReceiver(
+        passed(sender),
+        capacity,
+        inbox.on_frames,
+        inbox.on_end,
+        on_end=lambda: inbox.on_end(None),
+        linger_s=linger_s,
+    )
     try:
         yield sender, receiver, inbox
     finally:
@@ -134,6 +141,47 @@ async def test_a_sleeping_reader_is_woken_once_a_burst_and_a_busy_one_not_at_all
         receiver.resume()
         await inbox.until(101)
         assert receiver.wakeups == 1
+
+
+async def test_a_lingering_reader_needs_no_wake_up_for_what_comes_meanwhile_and_then_sleeps() -> None:
+    async with ring(linger_s=0.05) as (sender, receiver, inbox):
+        receiver.start()
+        await loop_rounds()
+        writer = FrameWriter(sender.lane)
+        writer.send(CHUNK, 0x24, 0, b"wakes")
+        writer.flush()
+        await inbox.until(1)
+        woken = sender.wakeups
+        for n in range(1, 4):
+            writer.send(CHUNK, 0x24, n, b"comes while it lingers")
+            writer.flush()
+            await inbox.until(n + 1)
+        assert (sender.wakeups, receiver.rescued) == (woken, 0)
+        async with asyncio.timeout(5):
+            while not sender.reader_sleeps:  # its next look finds nothing
+                await loop_rounds()
+        writer.send(CHUNK, 0x24, 9, b"wakes again")
+        writer.flush()
+        await inbox.until(5)
+        assert sender.wakeups == woken + 1
+
+
+async def test_a_reader_is_closed_while_it_lingers() -> None:
+    async with ring(linger_s=0.001) as (sender, receiver, inbox):
+        receiver.start()
+        sender.lane.write(memoryview(encode_frame(CHUNK, 0x24, 1, b"x")))
+        await inbox.until(1)
+        receiver.close()
+        await asyncio.get_running_loop().run_in_executor(None, bytes)  # its timer may fire meanwhile
+        assert not inbox.ends
+
+
+@pytest.mark.parametrize("linger_s", [-0.001, 0.06])
+def test_a_linger_that_would_be_felt_is_refused(linger_s: float) -> None:
+    sender = ShmSender(4096)
+    with pytest.raises(ValueError, match=r"linger_s must be from 0 to 0\.05"):
+        ShmReceiver(passed(sender), 4096, lambda _: None, unexpected, linger_s=linger_s)
+    sender.close()
 
 
 async def test_statistics_tell_fill_peak_and_bytes() -> None:

@@ -87,7 +87,7 @@ def test_frames_reach_another_process_whole_and_in_order(loop_factory: LoopFacto
                 writer.send(CHUNK, 0x24, n, b"%d" % n * (n % 40))
             await writer.drained()
             assert sender.high_bytes <= capacity
-            assert sender.bytes == writer.bytes
+            assert sender.bytes == writer.bytes_taken
             sender.close()
             out, _ = await asyncio.to_thread(process.communicate)
             seen: dict[str, Any] = json.loads(out)

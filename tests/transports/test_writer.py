@@ -40,7 +40,7 @@ async def test_frames_of_one_loop_round_are_one_write() -> None:
     assert lane.writes == 0
     assert writer.pending_bytes == 10 * (HEADER_BYTES + 5)
     await writer.drained()
-    assert (lane.writes, writer.flushes, writer.frames, writer.bytes) == (1, 1, 10, 290)
+    assert (lane.writes, writer.flushes, writer.frames, writer.bytes_taken) == (1, 1, 10, 290)
     assert [frame.request_id for frame in FrameDecoder().feed(lane.taken)] == list(range(10))
 
 
