@@ -1,15 +1,16 @@
 """`rxlapce chat`: ask by way of the running daemon, as an editor would."""
 
+import contextlib
 import sys
 from pathlib import Path
-from typing import cast
+from types import TracebackType
+from typing import Self, cast
 
 import click
 import msgspec
 
 from rxlapce.bridge import connect
 from rxlapce.cli.loop import run
-from rxlapce.errors import ProviderError
 from rxlapce.messages import ChatRequest, Message, TransportName
 from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 
@@ -41,9 +42,7 @@ def chat(
     \b
         rxlapce chat -m openai/gpt-4.1 "what does this do?" < main.rs
     """
-    question = " ".join(prompt)
-    if not sys.stdin.isatty():
-        question = "\n\n".join(part for part in (question, sys.stdin.read().strip()) if part)
+    question = "\n\n".join(part for part in (" ".join(prompt), _piped()) if part)
     if not question:
         raise click.UsageError("nothing to ask: give a PROMPT, or pipe one in")
     turns = [Message(role="system", content=system)] if system else []
@@ -53,29 +52,45 @@ def chat(
     run(_chat(request, cast("TransportName", transport), path, as_json=as_json))
 
 
+def _piped() -> str:
+    """What is piped in; "" on a terminal."""
+    if sys.stdin.isatty():
+        return ""
+    try:
+        return sys.stdin.buffer.read().decode().strip()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"standard input is no UTF-8 text: {error.reason} at byte {error.start}") from None
+
+
 async def _chat(request: ChatRequest, transport: TransportName, path: Path | None, *, as_json: bool) -> None:
-    show = _as_json if as_json else _as_text()
     async with await connect(path, transport=transport, client="rxlapce chat") as client:
-        try:
+        with contextlib.nullcontext(_as_json) if as_json else _Prose() as show:
             async for token in client.chat_stream(request):
                 show(token)
-        except ProviderError:
-            if not as_json:
-                click.echo()  # the error does not stand in the middle of the answer's last line
-            raise
-    if not as_json:
-        click.echo()
 
 
 def _as_json(token: StreamToken) -> None:
     click.echo(msgspec.json.encode(token))
 
 
-class _as_text:  # noqa: N801 - used as a function that remembers
-    """Writes the answer to standard output, and thinking, dimmed, to standard error if that is a terminal."""
+class _Prose:
+    """Writes the answer to standard output, and thinking, dimmed, to standard error if that is a terminal.
+
+    A context manager that ends the answer's last line, so that neither a shell's prompt nor an error stands in it.
+    """
 
     def __init__(self) -> None:
         self._thinking = False
+        self._open_line = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._open_line and not isinstance(error, BrokenPipeError):
+            click.echo()
 
     def __call__(self, token: StreamToken) -> None:
         if isinstance(token, Reasoning):
@@ -87,3 +102,4 @@ class _as_text:  # noqa: N801 - used as a function that remembers
                 self._thinking = False
                 click.echo("\n", err=True)
             click.echo(token.text, nl=False)
+            self._open_line = not token.text.endswith("\n") if token.text else self._open_line

@@ -18,8 +18,9 @@ STOP_TIMEOUT_S = 10.0
 async def running_daemon(*options: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Path]:
     """A daemon in a process of its own, on a socket in a fresh private folder; yields the socket's path.
 
-    It is stopped by SIGTERM at the end, and stops by itself when this process ends in any other way (`kill -9`): it
-    holds the reading end of a pipe that only this process can write. It does not get the terminal's Ctrl-C.
+    It is stopped by SIGTERM at the end. When this process ends in any other way (`kill -9`) it stops by itself, and
+    takes the folder along: it holds the reading end of a pipe that only this process can write. It does not get the
+    terminal's Ctrl-C.
     """
     with tempfile.TemporaryDirectory(prefix="rxlapce-") as folder:
         path = Path(folder) / "daemon.sock"
@@ -78,4 +79,4 @@ async def _tail(process: asyncio.subprocess.Process) -> str:
     if process.stderr is not None:
         while data := await process.stderr.read(4096):
             kept = (kept + data.decode(errors="replace"))[-4096:]
-    return kept.removeprefix("error: ")
+    return kept.removeprefix("Error: ")

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -11,11 +10,10 @@ from typing import cast
 
 import click
 import msgspec
-from rich.console import Console
 
 from rxlapce.bridge import Client, connect
 from rxlapce.cli.child import running_daemon
-from rxlapce.cli.live import AnswerView, PlainView, TerminalView
+from rxlapce.cli.live import AnswerView, PlainView, answer_view
 from rxlapce.cli.loop import run
 from rxlapce.config.env import check_base_url, load_provider_configs_from_env
 from rxlapce.errors import ConfigError
@@ -32,12 +30,16 @@ DEFAULT_MODELS: Mapping[str, str] = {"openai": "gpt-4.1-mini", "anthropic": "cla
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Who answers, and what the daemon must be started with for it. `why` is for the person who watches."""
+    """Who answers, and what the daemon must be started with for it.
+
+    For the person who watches: `why` it is this one, and what to try `next`.
+    """
 
     provider: str
     model: str
     why: str
     options: tuple[str, ...] = ()
+    next: str | None = None
 
 
 @dataclass(slots=True)
@@ -125,9 +127,8 @@ async def _demo(
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         choice = await _choose(model, base_url, local_model, simulator)
-        rich = sys.stdout.isatty() and not as_json
-        view: AnswerView = TerminalView(Console()) if rich else PlainView()
-        view.note(f"{choice.provider}/{choice.model}: {choice.why}")
+        view: AnswerView = PlainView() if as_json else answer_view()
+        view.note(f"{choice.why}: {choice.provider}/{choice.model}")
         path = await stack.enter_async_context(running_daemon(*choice.options))
         client = await stack.enter_async_context(await connect(path, transport=transport, client="rxlapce demo"))
         if client.reason:
@@ -137,7 +138,9 @@ async def _demo(
         if as_json:
             click.echo(msgspec.json.encode(_record(choice, client, seen)))
         else:
-            _summary(view, choice, client, seen)
+            view.summary(_rows(choice, client, seen))
+            if choice.next:
+                view.note(f"\n{choice.next}")
 
 
 async def _ask(client: Client, model: str, question: str, seen: Run, view: AnswerView) -> None:
@@ -153,18 +156,24 @@ async def _ask(client: Client, model: str, question: str, seen: Run, view: Answe
 async def _choose(model: str | None, base_url: str | None, local_model: bool, simulator: bool) -> Choice:
     """Who answers: what was asked for, else who is configured, else the simulator."""
     if base_url is not None:
-        why = "a small real model on this machine" if local_model else f"the server at {base_url}"
+        why = "A small real model on this machine" if local_model else f"The server at {base_url}"
         name = model or await _first_model(base_url)
         return Choice(provider="local", model=name, why=why, options=("--base-url", base_url))
     configured = {} if simulator else load_provider_configs_from_env(os.environ)
     for provider, default in DEFAULT_MODELS.items():
         if provider in configured:
-            return Choice(provider=provider, model=model or default, why=configured[provider].origin)
+            why = f"Configured by the {configured[provider].origin}"
+            return Choice(provider=provider, model=(model or default).removeprefix(f"{provider}/"), why=why)
     if "local" in configured:
         url = configured["local"].base_url
-        return Choice(provider="local", model=model or await _first_model(url), why=f"the server at {url}")
-    why = "a simulator on this machine, as asked for" if simulator else "no key is set, so a simulator on this machine"
-    return Choice(provider="simulator", model=model or SIMULATED_MODEL, why=why, options=("--simulator",))
+        return Choice(provider="local", model=model or await _first_model(url), why=f"The server at {url}")
+    return Choice(
+        provider="simulator",
+        model=(model or SIMULATED_MODEL).removeprefix("simulator/"),
+        why="A simulator on this machine" if simulator else "No key is set, so a simulator answers",
+        options=("--simulator",),
+        next="For a real model set OPENAI_API_KEY or ANTHROPIC_API_KEY, or name a server with --base-url.",
+    )
 
 
 async def _first_model(base_url: str) -> str:
@@ -209,11 +218,12 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def _summary(view: AnswerView, choice: Choice, client: Client, seen: Run) -> None:
+def _rows(choice: Choice, client: Client, seen: Run) -> list[tuple[str, str]]:
     """What happened, in a few lines."""
     way = "shared memory" if client.transport == "shm" else "Unix socket"
     rows = [
         ("tokens", f"{len(seen.arrivals)}" + (f" ({seen.usage.output} by the provider's count)" if seen.usage else "")),
+        ("frames", f"{client.frames}, {client.sequence_gaps or 'no'} gaps in their sequence"),
         ("first token", _ms(seen.ttft_ms)),
         ("speed", "-" if seen.tokens_per_s is None else f"{seen.tokens_per_s:,.0f} tokens/s"),
         ("between tokens", f"p50 {_ms(seen.gap_ms(0.5))}, p99 {_ms(seen.gap_ms(0.99))}"),
@@ -222,7 +232,7 @@ def _summary(view: AnswerView, choice: Choice, client: Client, seen: Run) -> Non
     if client.ring is not None:
         rows.append(("through the ring", f"{client.ring.bytes:,} bytes, {client.ring.wakeups} wake-ups"))
     rows.append(("finish", seen.finish.kind if seen.finish else "-"))
-    view.summary(rows)
+    return rows
 
 
 def _ms(value: float | None) -> str:

@@ -1,18 +1,28 @@
 """An answer on the screen while it arrives: Markdown on a terminal, the bare text elsewhere."""
 
+import os
 import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
 import click
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.rule import Rule
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text as Styled
 
 from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
+
+#: Longer lines than this are hard to read, however wide the terminal is.
+MAX_COLUMNS = 100
+#: The last thoughts that are shown while there is no answer yet.
+MAX_THOUGHT_CHARS = 2000
 
 
 class AnswerView(Protocol):
@@ -31,7 +41,7 @@ class AnswerView(Protocol):
         ...
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
-        """What happened."""
+        """What happened, as pairs of name and value."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -41,8 +51,18 @@ class AnswerView(Protocol):
     ) -> None: ...
 
 
+def answer_view() -> AnswerView:
+    """The view that standard output can take: a terminal that can move its cursor gets Markdown."""
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        return TerminalView(Console())
+    return PlainView()
+
+
 class PlainView:
     """The answer's text on standard output, each piece as it comes; everything else on standard error."""
+
+    def __init__(self) -> None:
+        self._open_line = False
 
     def note(self, text: str) -> None:
         """A line on standard error."""
@@ -54,14 +74,16 @@ class PlainView:
 
     def show(self, token: StreamToken) -> None:
         """The token's text."""
-        if isinstance(token, Text | Refusal):
+        if isinstance(token, Text | Refusal) and token.text:
             click.echo(token.text, nl=False)
+            self._open_line = not token.text.endswith("\n")
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
         """Aligned lines on standard error."""
         click.echo(err=True)
+        width = max(len(name) for name, _ in rows)
         for name, value in rows:
-            click.echo(f"{name:>18}  {value}", err=True)
+            click.echo(f"{name:<{width}}  {value}", err=True)
 
     def __enter__(self) -> Self:
         return self
@@ -69,12 +91,13 @@ class PlainView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        click.echo()
-        sys.stdout.flush()
+        if self._open_line and not isinstance(error, BrokenPipeError):
+            click.echo()
+        self._open_line = False
 
 
 class _Tail:
-    """The last lines of a rendered Markdown text that fit the screen: what one reads while it grows."""
+    """The last lines of a rendered text that fit the screen: what one reads while it grows."""
 
     def __init__(self, view: "TerminalView") -> None:
         self._view = view
@@ -89,7 +112,8 @@ class _Tail:
 class TerminalView:
     """Markdown that is drawn anew 15 times a second while it grows, and once, whole, at its end.
 
-    Drawing is by a timer of rich's on a thread of its own, so that a token costs an append and no drawing.
+    Drawing is by a timer of rich's on a thread of its own, so that a token costs an append and no drawing. Lines have
+    at most `MAX_COLUMNS` columns. Colours are rich's business: it honours NO_COLOR.
     """
 
     def __init__(self, console: Console) -> None:
@@ -98,19 +122,20 @@ class TerminalView:
         self._thinking: list[str] = []
         self._live = Live(_Tail(self), console=console, refresh_per_second=15, transient=True)
 
-    def rendered(self) -> Markdown | Styled:
+    def rendered(self) -> RenderableType:
         """What has arrived, as Markdown; while only thoughts have, those, dimmed."""
         if self._pieces:
-            return Markdown("".join(self._pieces))
-        return Styled("".join(self._thinking)[-2000:] or "...", style="dim")
+            return Constrain(Markdown("".join(self._pieces)), MAX_COLUMNS)
+        return Constrain(Styled("".join(self._thinking)[-MAX_THOUGHT_CHARS:] or "...", style="dim"), MAX_COLUMNS)
 
     def note(self, text: str) -> None:
         """A dimmed line."""
-        self._console.print(Styled(text, style="dim"))
+        self._print(Styled(text, style="dim"))
 
     def question(self, text: str) -> None:
-        """The question, set off."""
-        self._console.print(Styled(f"\n> {text}\n", style="bold cyan"))
+        """The question, in a frame."""
+        self._print(Panel.fit(Styled(text, style="bold"), border_style="cyan", padding=(0, 1)))
+        self._console.print()
 
     def show(self, token: StreamToken) -> None:
         """Takes the token; it is seen at the next drawing."""
@@ -120,10 +145,18 @@ class TerminalView:
             self._thinking.append(token.text)
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Aligned lines, names dimmed."""
-        self._console.print()
+        """Aligned lines under a rule, names dimmed."""
+        table = Table.grid(padding=(0, 3, 0, 0))
+        table.add_column(style="dim")
+        table.add_column()
         for name, value in rows:
-            self._console.print(Styled(f"{name:>18}  ", style="dim") + Styled(value))
+            table.add_row(Styled(name), Styled(value))
+        self._console.print()
+        self._print(Rule("what happened", align="left", style="cyan"))
+        self._print(table)
+
+    def _print(self, what: RenderableType) -> None:
+        self._console.print(Constrain(what, MAX_COLUMNS))
 
     def __enter__(self) -> Self:
         self._live.__enter__()

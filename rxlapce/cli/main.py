@@ -6,12 +6,15 @@ Exit codes: 0 done, 1 it failed (the message says how), 2 a misuse, 130 Ctrl-C.
 import importlib
 import os
 import sys
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 import rxlapce
 from rxlapce.errors import RxlapceError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: name -> (module, one line of help). Help is here so that `rxlapce --help` loads no subcommand.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -45,6 +48,13 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """The names that begin so, from the table alone: a press of the tab key loads no subcommand."""
+        from click.shell_completion import CompletionItem  # only while completing
+
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -71,19 +81,26 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; ends the process."""
     try:
-        sys.exit(cli.main(arguments, prog_name="rxlapce", standalone_mode=False))
+        sys.exit(cli.main(arguments, prog_name="rxlapce", standalone_mode=False, color=_color()))
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the shell's prompt does not stand behind ^C
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: not an error, but Python would still flush into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except RxlapceError as error:
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True, color=_color())
         click.echo(str(error), err=True)
         sys.exit(1)
+
+
+def _color() -> bool | None:
+    """False where the user wants no colours (https://no-color.org) or the terminal has none, else click's choice."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None

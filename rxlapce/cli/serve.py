@@ -36,7 +36,12 @@ from rxlapce.transports.unix import default_socket_path
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True,
               help="auto: text on a terminal, JSON elsewhere.")  # fmt: skip
 @click.option("--ready-fd", type=int, hidden=True, help="Write one line to this descriptor when listening.")
-@click.option("--lifeline-fd", type=int, hidden=True, help="Stop when this descriptor reaches its end.")
+@click.option(
+    "--lifeline-fd",
+    type=int,
+    hidden=True,
+    help="Stop when this descriptor reaches its end, and take the socket's folder along.",
+)
 def serve(
     path: Path | None,
     simulator: bool,
@@ -87,6 +92,7 @@ async def _serve(
         client = await stack.enter_async_context(HttpClient())
         ProviderRoutes(ProviderManager(client, Router(providers, default_provider))).register(daemon.handlers)
         with stop_on_signals() as stop:
+            daemon.log.info("providers_configured", providers=", ".join(providers))
             await daemon.start()
             if lifeline_fd is not None:
                 _stop_at_end_of(lifeline_fd, stop)
@@ -95,6 +101,9 @@ async def _serve(
                 os.close(ready_fd)
             await stop.requested.wait()
             await _stop(daemon, stop)
+            if lifeline_fd is not None:
+                with contextlib.suppress(OSError):  # it is not empty, or the parent was faster
+                    daemon.settings.path.parent.rmdir()
 
 
 async def _stop(daemon: Daemon, stop: StopRequest) -> None:
