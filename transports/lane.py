@@ -14,7 +14,7 @@ class ByteLane(Protocol):
     on_room: Callable[[], None]
     """Set by the writer; called once after each short `write`, when there is room again."""
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytearray | memoryview) -> int:
         """Take a prefix of `data` and return its length, from 0 to `len(data)`.
 
         A short count means that the lane is full: `on_room` will be called, and until then writing again is useless. A

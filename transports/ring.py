@@ -102,20 +102,25 @@ class RingWriter(_Ring):
             head[0], head[1] = VERSION, self.capacity
         self._fields[0][0] = MAGIC
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytearray | memoryview) -> int:
         """Copy as much of `data` (unsigned bytes) as there is room for, publish it, and return how much that was.
 
         Raises `RingCorrupt` if the read position cannot be true; nothing is written then.
         """
-        position, capacity = self._position, self.capacity
-        count = min(len(data), capacity - self.fill())
-        if count:
-            start = position % capacity
+        position, capacity, count = self._position, self.capacity, len(data)
+        start = position % capacity
+        if count <= capacity - self.fill() and start + count <= capacity:
+            # Nearly always: it fits, in one piece, and needs no slices of its own.
+            self._data[start : start + count] = data
+        else:
+            count = min(count, capacity - self.fill())
             first = min(count, capacity - start)
-            self._data[start : start + first] = data[:first]
-            if first < count:
-                self._data[: count - first] = data[first:count]
-            order()
+            with memoryview(data) as view:
+                self._data[start : start + first] = view[:first]
+                self._data[: count - first] = view[first:count]
+        if count:
+            if not FLAGS_SUFFICE:
+                order()
             self._position = position + count
             self._write_at[0] = self._position
         return count
@@ -126,7 +131,8 @@ class RingWriter(_Ring):
         read = self._read_at[0]
         if not low <= read <= position:
             raise RingCorrupt(f"read position {read}, expected from {low} to {position}")
-        order()  # the reader's loads are done before its place is written again
+        if not FLAGS_SUFFICE:
+            order()  # the reader's loads are done before its place is written again
         self._peer_position = read
         return position - read
 

@@ -39,7 +39,7 @@ class RingLane:
         self._on_corrupt = on_corrupt
         self._broken = False
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytearray | memoryview) -> int:
         """See `ByteLane`."""
         if self._broken:
             return 0
@@ -49,11 +49,14 @@ class RingLane:
             if taken < len(data):
                 # The reader may have made room before it could see that we wait: look again after saying so.
                 ring.wait(True)
-                taken += ring.write(data[taken:])
+                with memoryview(data) as view:
+                    taken += ring.write(view[taken:])
                 self.waiting = taken < len(data)
                 if not self.waiting:
                     ring.wait(False)
-            self.high_bytes = max(self.high_bytes, ring.last_fill)
+            fill = ring.last_fill
+            if fill > self.high_bytes:
+                self.high_bytes = fill
         except RingCorrupt as error:
             self._corrupt(error)
             return 0

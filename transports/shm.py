@@ -195,7 +195,7 @@ class _ShmLane(RingLane):
         super().__init__(ring, wake, on_corrupt)
         self._hang_net = hang_net
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytearray | memoryview) -> int:
         taken = super().write(data)
         if self.waiting:
             self._hang_net()

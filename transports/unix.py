@@ -200,7 +200,7 @@ class _SocketLane:
         self.transport: asyncio.Transport | None = None
         self.paused = False
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytearray | memoryview) -> int:
         taken = 0
         while taken < len(data) and not self.paused and self.transport is not None:
             # A copy, as transports keep what they could not send at once. In parts, so that they can say "enough".

@@ -114,14 +114,20 @@ class FrameWriter:
         if self.closed or self._lane_is_full or len(self._pending) == self._start:
             return
         self.flushes += 1
-        with memoryview(self._pending) as whole, whole[self._start :] as waiting:
-            taken = self._lane.write(waiting)
-            self._lane_is_full = taken < len(waiting)
+        pending = self._pending
+        if self._start:
+            with memoryview(pending) as whole, whole[self._start :] as waiting:
+                taken = self._lane.write(waiting)
+        else:
+            taken = self._lane.write(pending)
         self._start += taken
         self._handed += taken
+        self._lane_is_full = self._start < len(pending)
         if not self._lane_is_full:
-            self._pending.clear()
+            pending.clear()
             self._start = 0
+            if self.flow.is_open and not self._drained:
+                return
         elif self._start * 2 > len(self._pending):
             del self._pending[: self._start]
             self._start = 0
