@@ -19,7 +19,7 @@ from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 @click.option("-m", "--model", required=True, metavar="PROVIDER/MODEL", help="Who answers, for example openai/gpt-4.1.")
 @click.option("-s", "--system", metavar="TEXT", help="A system prompt.")
 @click.option("--max-tokens", type=click.IntRange(1), help="At most this many tokens of answer.")
-@click.option("--temperature", type=click.FloatRange(0, 2))
+@click.option("--temperature", type=click.FloatRange(0, 2), help="0 is the most likely words.")
 @click.option("--transport", type=click.Choice(["shm", "socket"]), default="shm", show_default=True,
               help="The way tokens come.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One token a line, as JSON.")

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 from rxlapce.errors import ConfigError
@@ -15,7 +15,7 @@ STOP_TIMEOUT_S = 10.0
 
 
 @contextlib.asynccontextmanager
-async def running_daemon(*options: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Path]:
+async def running_daemon(*options: str, environ: Mapping[str, str] | None = None) -> AsyncGenerator[Path, None]:
     """A daemon in a process of its own, on a socket in a fresh private folder; yields the socket's path.
 
     It is stopped by SIGTERM at the end. When this process ends in any other way (`kill -9`) it stops by itself, and

