@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ CASES = (
 
 
 @contextlib.contextmanager
-def child(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def child(*arguments: str, **environment: str) -> Generator[subprocess.Popen[str]]:
     """A Python child with pipes, ended with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],

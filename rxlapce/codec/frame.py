@@ -113,6 +113,10 @@ class FrameStamp:
         self._request_id = request_id
         self._starts: dict[int, tuple[bytes, int]] = {}
 
+    def __len__(self) -> int:
+        """How many lengths are kept."""
+        return len(self._starts)
+
     def append(self, out: bytearray, payload: bytes) -> None:
         """As `append_frame`."""
         size = len(payload)

@@ -5,7 +5,7 @@ provider says is scrubbed of the request's secrets before it is kept.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
@@ -100,7 +100,7 @@ class HttpClient:
         """
 
         @asynccontextmanager
-        async def open_reads() -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+        async def open_reads() -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
             async with self._respond(call, exchange) as response:
                 content = response.content
 
@@ -136,7 +136,7 @@ class HttpClient:
             ) from None
 
     @asynccontextmanager
-    async def _respond(self, call: HttpCall, exchange: Exchange) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _respond(self, call: HttpCall, exchange: Exchange) -> AsyncGenerator[aiohttp.ClientResponse]:
         """The response to `call` once its headers are there and its status is a success."""
         if self._session is None:
             raise RuntimeError("HttpClient is used outside its `async with`")
@@ -148,8 +148,9 @@ class HttpClient:
             **call.headers,
             **await call.auth.headers(),
         }
+        deadline = asyncio.timeout(self.timeouts.headers_s)
         try:
-            async with asyncio.timeout(self.timeouts.headers_s) as deadline:
+            async with deadline:
                 response = await self._session.request(
                     call.method, call.url, data=call.body or None, headers=headers, allow_redirects=False
                 )
@@ -233,7 +234,7 @@ def _unread(content: aiohttp.StreamReader) -> bytes:
     aiohttp's public readers raise the connection's error ahead of data that is still in their buffer; these tokens were
     sent and received, and a reader that was slow must not lose them. `tests/providers` holds this to aiohttp's version.
     """
-    return content._read_nowait(-1) if content._buffer else b""
+    return content._read_nowait(-1) if content._buffer else b""  # pyright: ignore[reportPrivateUsage] - see above
 
 
 def _as_provider_error(error: Exception, phase: Phase, exchange: Exchange) -> ProviderError:

@@ -383,7 +383,7 @@ def test_a_stamp_keeps_a_bounded_number_of_lengths_and_stays_right() -> None:
     stamp, out = FrameStamp(1, 0, 2), bytearray()
     for size in (*range(2 * FrameStamp.MAX_KEPT), *range(5)):
         stamp.append(out, bytes(size))
-    assert len(stamp._starts) <= FrameStamp.MAX_KEPT
+    assert len(stamp) <= FrameStamp.MAX_KEPT
     decoder = FrameDecoder()
     assert [len(frame.payload) for frame in decoder.feed(out)] == [*range(2 * FrameStamp.MAX_KEPT), *range(5)]
 

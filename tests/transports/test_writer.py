@@ -20,7 +20,7 @@ class ScriptedLane:
         self.taken = bytearray()
         self.writes = 0
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytearray | memoryview) -> int:
         self.writes += 1
         count = min(self.room, len(data))
         self.taken += data[:count]
