@@ -17,6 +17,7 @@ from rxlapce.errors import (
     Retry,
     RxlapceError,
     SequenceGap,
+    TruncatedFrame,
 )
 from rxlapce.messages import (
     NUMBERS,
@@ -53,6 +54,7 @@ from rxlapce.transports.unix import connect as connect_socket
 REQUEST = int(Flag.REQUEST)
 #: Frames of one stream that may be under way to a reader that has not taken them.
 DEFAULT_WINDOW = 1024
+_CLOSED_HERE = "the connection was closed by this side"
 
 
 async def connect(
@@ -69,7 +71,7 @@ async def connect(
     `linger_s` (0 to 0.05): how long the reader of the ring looks again before it sleeps. While frames come more often
     than that, the daemon need not wake it, which spares both sides most of what a frame costs, and a frame waits up to
     `linger_s`; a stream slower than that is read as soon as its frame is there. 0 is for who counts microseconds.
-    Raises `DaemonNotRunning`, `HandshakeRefused`, `ConnectionLost`.
+    Raises `DaemonNotRunning`, `HandshakeRefused`, `ConnectionLost`, `RingCorrupt` for a ring that cannot be one.
     """
     wanted: TransportName = "socket" if transport == "shm" and shm_unavailable() else transport
     sock = connect_socket(path or default_socket_path(), timeout_s)
@@ -78,10 +80,21 @@ async def connect(
     except BaseException:
         sock.close()
         raise
-    made = Client(agreed, linger_s)
-    made.start(
-        await attach(sock, made.on_frames, made.on_socket_lost, known=NUMBERS.values(), leftover=agreed.leftover)
-    )
+    try:
+        made = Client(agreed, linger_s)
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        # From the call on, the socket is `attach`'s, also if that fails.
+        connection = await attach(
+            sock, made.on_frames, made.on_socket_lost, known=NUMBERS.values(), leftover=agreed.leftover
+        )
+    except BaseException:
+        if made.ring is not None:
+            made.ring.close()
+        raise
+    made.start(connection)
     return made
 
 
@@ -105,6 +118,7 @@ class Client:
         self._early: list[Frame] = []
         self._lost: RxlapceError | None = None
         self._goodbye = ""
+        self._leaving = False
         self._ring: ShmReceiver | None = None
         if agreed.ack.ring is not None:
             self._ring = ShmReceiver(
@@ -156,9 +170,10 @@ class Client:
         """Say goodbye and close; requests under way end in `ConnectionLost`. Idempotent."""
         connection = self._connection
         if connection is not None and self._lost is None:
+            self._leaving = True
             self._send(Disconnect(reason="client closes"), 0)
             await connection.close()
-        self._end(ConnectionLost("the connection was closed by this side"))
+        self._end(ConnectionLost(_CLOSED_HERE))
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
@@ -324,9 +339,11 @@ class Client:
         if self._ring is not None and self._lost is None and self._connection is not None:
             self._ring.drain()
         why = f": it said {self._goodbye!r}" if self._goodbye else ""
-        if isinstance(error, ProtocolError):
+        if isinstance(error, ProtocolError) and not isinstance(error, TruncatedFrame):
             self._end(error)
-        else:
+        elif self._leaving:
+            self._end(ConnectionLost(_CLOSED_HERE))
+        else:  # also inside a frame: that is how it looks when the daemon is killed while it writes
             self._end(ConnectionLost(f"the daemon closed the connection{why}"))
 
     def _break(self, error: RxlapceError) -> None:

@@ -5,14 +5,16 @@ import contextlib
 import os
 import socket
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import rxlapce
+from rxlapce.codec.frame import Flag, encode_frame
 from rxlapce.daemon.handlers import Handler, Handlers, StreamingHandler
 from rxlapce.daemon.session import Limits, Session
 from rxlapce.errors import ConnectionLost, ProtocolError
 from rxlapce.flow import Tasks
-from rxlapce.messages import NUMBERS, ProviderCommand
+from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, encode
 from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.transports.handshake import Accepted, accept_handshake
 from rxlapce.transports.shm import ShmSender, shm_unavailable
@@ -51,7 +53,8 @@ class Daemon:
         self.sessions: set[Session] = set()
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._handshakes = 0
+        self._handshakes = Tasks()
+        self._greeting: set[socket.socket] = set()
         self._numbers = 0
         self._idle = asyncio.Event()
 
@@ -85,15 +88,31 @@ class Daemon:
                 await asyncio.sleep(0.2)
                 continue
             sock.setblocking(False)
-            if len(self.sessions) + self._handshakes >= self.settings.max_connections:
-                self.log.warning("connection_refused", reason="max_connections", limit=self.settings.max_connections)
-                sock.close()
-                continue
-            self._handshakes += 1
-            self.tasks.spawn(self._welcome(sock), name="handshake")
+            if len(self.sessions) + len(self._greeting) >= self.settings.max_connections:
+                self._turn_away(sock)
+            else:
+                self._greeting.add(sock)
+                task = self._handshakes.spawn(self._welcome(sock), name="handshake")
+                # In a callback, since a task that is cancelled before its first step runs nothing else.
+                task.add_done_callback(partial(self._greeted, sock))
+
+    def _greeted(self, sock: socket.socket, _: object) -> None:
+        """Close a socket that no session has taken over."""
+        if sock in self._greeting:
+            self._greeting.discard(sock)
+            sock.close()
+
+    def _turn_away(self, sock: socket.socket) -> None:
+        limit = self.settings.max_connections
+        self.log.warning("connection_refused", reason="max_connections", limit=limit)
+        why = f"{limit} connections are open, as many as this daemon takes"
+        failure = encode(ProtocolFailure(error="HandshakeRefused", message=why))
+        with contextlib.suppress(OSError):  # it is gone already
+            sock.send(encode_frame(NUMBERS[ProtocolFailure], int(Flag.RESPONSE), 0, failure))
+        sock.close()
 
     async def _welcome(self, sock: socket.socket) -> None:
-        """Shake hands and start a session; any failure closes the socket and leaves nothing."""
+        """Shake hands and start a session; after a failure `_greeted` closes the socket, and nothing is left."""
         accepted: Accepted | None = None
         try:
             accepted = await accept_handshake(
@@ -107,16 +126,9 @@ class Daemon:
             await self._begin(sock, accepted)
         except (ProtocolError, ConnectionLost, OSError) as error:
             self.log.warning("handshake_failed", error=type(error).__name__, message=str(error))
-            sock.close()
-            if accepted is not None and accepted.shm is not None:
-                accepted.shm.close()
-        except asyncio.CancelledError:
-            sock.close()
-            if accepted is not None and accepted.shm is not None:
-                accepted.shm.close()
-            raise
         finally:
-            self._handshakes -= 1
+            if sock in self._greeting and accepted is not None and accepted.shm is not None:
+                accepted.shm.close()
 
     def _make_shm(self) -> ShmSender:
         return ShmSender(self.settings.ring_bytes)
@@ -127,6 +139,7 @@ class Daemon:
         connection = await attach(
             sock, session.on_frames, session.on_lost, known=NUMBERS.values(), leftover=accepted.leftover
         )
+        self._greeting.discard(sock)
         self.sessions.add(session)
         session.start(connection)
 
@@ -146,6 +159,7 @@ class Daemon:
         if self._accepting is not None:
             self._accepting.cancel()
             await asyncio.gather(self._accepting, return_exceptions=True)
+        await self._handshakes.aclose()  # or a session could begin when all the others have been closed
         if self._listener is not None:
             remove_socket(self.settings.path, self._listener)
             self._listener.close()

@@ -4,14 +4,24 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from rxlapce.codec.frame import Flag, Frame
+from rxlapce.codec.frame import MAX_PAYLOAD_BYTES, Flag, Frame
 from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.sink import FAILED, StreamSink, error_frame
-from rxlapce.errors import ErrorKind, Phase, ProtocolError, ProviderError, RxlapceError
+from rxlapce.errors import (
+    BadPayload,
+    ErrorKind,
+    Phase,
+    ProtocolError,
+    ProviderError,
+    Retry,
+    RxlapceError,
+    TruncatedFrame,
+)
 from rxlapce.flow import Exchange, Tasks
 from rxlapce.messages import (
     NUMBERS,
@@ -37,6 +47,7 @@ from rxlapce.transports.unix import SocketConnection
 from rxlapce.transports.writer import FrameWriter
 
 RESPONSE = int(Flag.RESPONSE)
+_REQUESTS: Final = frozenset(NUMBERS[command] for command in (Chat, Complete, ChatStream, CompleteStream))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +79,8 @@ class Session:
 
     Requests come on the socket; stream frames leave by the ring if there is one, else by the socket, unary responses
     and control frames always by the socket. When the socket ends, everything of the client's is released: requests are
-    cancelled without a frame, descriptors closed.
+    cancelled without a frame, descriptors closed. A request whose payload is not one is refused by itself; any other
+    breach of the protocol ends the connection, with a last frame that names it.
     """
 
     def __init__(
@@ -123,6 +135,11 @@ class Session:
                 return
             try:
                 self._on_message(frame.request_id, decode(frame.number, frame.payload, receiver="daemon"))
+            except BadPayload as error:
+                if frame.number not in _REQUESTS or self._is_in_use(frame.request_id):
+                    self.fail(error)
+                else:  # the connection is sound, and so are its other requests
+                    self._refuse(frame.request_id, ProviderError(ErrorKind.BAD_REQUEST, str(error), phase=Phase.ADMIT))
             except ProtocolError as error:
                 self.fail(error)
 
@@ -148,7 +165,7 @@ class Session:
 
     def _admit(self, request_id: int) -> bool:
         """Whether a new request may run; a refusal has been answered."""
-        if request_id in self.streams or request_id in self.unary:
+        if self._is_in_use(request_id):
             raise ProtocolError(f"request id {request_id} is in use")
         if self.owner.draining:
             refusal = ProviderError(ErrorKind.OVERLOADED, "the daemon is stopping", phase=Phase.ADMIT)
@@ -160,8 +177,14 @@ class Session:
             )
         else:
             return True
-        self._require_stream_writer().send(FAILED, RESPONSE, request_id, error_frame(refusal, 0))
+        self._refuse(request_id, refusal)
         return False
+
+    def _is_in_use(self, request_id: int) -> bool:
+        return request_id in self.streams or request_id in self.unary
+
+    def _refuse(self, request_id: int, error: ProviderError) -> None:
+        self._require_stream_writer().send(FAILED, RESPONSE, request_id, error_frame(error, 0))
 
     def _start_stream(self, request_id: int, command: ChatStream | CompleteStream, credit: int | None) -> None:
         if not self._admit(request_id):
@@ -184,33 +207,44 @@ class Session:
         if not self._admit(request_id):
             return
         exchange = Exchange(request_id=f"{self.number}.{request_id}", model=command.request.model)
-        work = self._answer(request_id, command, exchange)
-        self.unary[request_id] = self.owner.tasks.spawn(work, name=f"request {exchange.request_id}")
+        request = _Unary(request_id, exchange, time.monotonic())
+        task = self.owner.tasks.spawn(self._answer(request, command), name=f"request {exchange.request_id}")
+        self.unary[request_id] = task
+        # A task that is cancelled before its first step runs nothing of its coroutine, but its callbacks.
+        task.add_done_callback(partial(self._answered, request))
 
-    async def _answer(self, request_id: int, command: ProviderCommand, exchange: Exchange) -> None:
-        number, payload, started = FAILED, b"", time.monotonic()
+    async def _answer(self, request: "_Unary", command: ProviderCommand) -> None:
+        exchange = request.exchange
         try:
             response = await self.owner.handlers.unary[type(command)](command, exchange)
-            number, payload = NUMBERS[type(response)], encode(response)
-            outcome = response.finish.value
-        except asyncio.CancelledError as cancel:
-            if self._closed:
-                raise
-            reason = cancel.args[0] if cancel.args else "the daemon is stopping"
-            payload, outcome = error_frame(_cancelled(str(reason)), 0), "cancelled"
+            request.payload = encode(response)
+            request.number, request.outcome = NUMBERS[type(response)], response.finish.value
         except ProviderError as error:
-            payload, outcome = error_frame(error, 0), error.kind.value
+            request.fail(error)
         except Exception as error:  # noqa: BLE001 - a handler's bug must end its own request, and no other
             self._log_bug(error, exchange)
-            bug = ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}")
-            payload, outcome = error_frame(bug, 0), "internal"
-        finally:
-            self.unary.pop(request_id, None)
-            self.owner.request_ended()
-        if self._connection is not None:
-            self._connection.writer.send(number, RESPONSE, request_id, payload)
-        duration_s = round(time.monotonic() - started, 3)
-        self.log.info("request_end", request_id=exchange.request_id, outcome=outcome, duration_s=duration_s)
+            request.fail(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
+        size = len(request.payload)
+        if size > MAX_PAYLOAD_BYTES:
+            why = f"the answer has {size:,} bytes and a frame at most {MAX_PAYLOAD_BYTES:,}: ask for it as a stream"
+            request.fail(ProviderError(ErrorKind.PROTOCOL, why, retry=Retry.NEVER))
+
+    def _answered(self, request: "_Unary", task: asyncio.Task[None]) -> None:
+        """Send what became of a unary request. A client that is gone gets nothing."""
+        self.unary.pop(request.request_id, None)
+        try:
+            task.result()
+        except asyncio.CancelledError as cancel:
+            request.fail(_cancelled(str(cancel.args[0]) if cancel.args else "the request was cancelled"))
+        if not self._closed and self._connection is not None:
+            self._connection.writer.send(request.number, RESPONSE, request.request_id, request.payload)
+        self.log.info(
+            "request_end",
+            request_id=request.exchange.request_id,
+            outcome=request.outcome,
+            duration_s=round(time.monotonic() - request.started_s, 3),
+        )
+        self.owner.request_ended()
 
     def _cancel(self, request_id: int) -> None:
         stream, task = self.streams.get(request_id), self.unary.get(request_id)
@@ -263,7 +297,9 @@ class Session:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def fail(self, error: RxlapceError) -> None:
-        """The peer broke the protocol: say how, then close."""
+        """The peer broke the protocol: say how, then close. Without effect once the session is over."""
+        if self._closed:
+            return
         self._send(ProtocolFailure(error=type(error).__name__, message=str(error)))
         self.log.warning("protocol_error", error=type(error).__name__, message=str(error))
         self.close()
@@ -278,11 +314,9 @@ class Session:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self) -> None:
-        """Flush what waits for the client, then close; requests under way are dropped."""
-        connection = self._connection
-        self.on_lost(None)
-        if connection is not None:
-            self.owner.tasks.spawn(connection.close(), name=f"close session {self.number}")
+        """Flush what waits for the client, then close; requests under way are dropped. Idempotent."""
+        if self._release() and self._connection is not None:
+            self.owner.tasks.spawn(self._connection.close(), name=f"close session {self.number}")
 
     async def drain(self) -> None:
         """Return when all frames have been handed to the client's ways, or the client is gone."""
@@ -296,9 +330,17 @@ class Session:
         self._send(Disconnect(reason=reason))
 
     def on_lost(self, error: Exception | None) -> None:
-        """The connection is gone, orderly (None) or not: release everything. Idempotent."""
+        """The peer is gone, orderly (None) or not, or what it sends cannot be read: release everything. Idempotent."""
+        if isinstance(error, ProtocolError) and not isinstance(error, TruncatedFrame):
+            self.fail(error)
+        elif self._release() and self._connection is not None:
+            # Not flushed: a peer that has closed one half, or stands still, would keep its descriptor for ever.
+            self._connection.abort()
+
+    def _release(self) -> bool:
+        """Drop the requests and the ring; False if that was done before."""
         if self._closed:
-            return
+            return False
         self._closed = True
         dropped = self.requests
         for stream in tuple(self.streams.values()):
@@ -310,12 +352,24 @@ class Session:
             if self._stream_writer is not None:
                 self._stream_writer.close()
             self.shm.close()
-        if error is not None and self._connection is not None:
-            if isinstance(error, ProtocolError):
-                self.log.warning("protocol_error", error=type(error).__name__, message=str(error))
-            self._connection.abort()
         self.log.info("client_gone", dropped_requests=dropped)
         self.owner.session_ended(self)
+        return True
+
+
+@dataclass(slots=True)
+class _Unary:
+    """A request for one piece, and the frame that answers it."""
+
+    request_id: int
+    exchange: Exchange
+    started_s: float
+    number: int = FAILED
+    payload: bytes = b""
+    outcome: str = ""
+
+    def fail(self, error: ProviderError) -> None:
+        self.number, self.payload, self.outcome = FAILED, error_frame(error, 0), error.kind.value
 
 
 def _cancelled(message: str) -> ProviderError:
