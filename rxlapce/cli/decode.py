@@ -12,10 +12,9 @@ from reactivex import Observable
 from rxlapce.answer import Answer, AnswerBuilder, Choice
 from rxlapce.codec.event import Event
 from rxlapce.codec.sse import SSEDecoder
-from rxlapce.dialects import DIALECTS
 from rxlapce.errors import CodecError, ErrorKind, Phase, ProviderError
-from rxlapce.operators.decode import sse_decode
 from rxlapce.operators.token_map import token_map
+from rxlapce.providers.apis import APIS, FRAMINGS, Api
 from rxlapce.tokens import StreamToken, Usage
 from rxlapce.typing import Dialect, StreamDecoder
 
@@ -35,9 +34,10 @@ PROVIDERS: Final = (
 CONTENT_TYPES: Final = {
     ".sse": "text/event-stream",
     ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
     ".eventstream": "application/vnd.amazon.eventstream",
 }
-SSE: Final = "text/event-stream"
+JSON: Final = "application/json"
 CHUNK_BYTES: Final = 65536
 
 EPILOG: Final = """\b
@@ -55,10 +55,10 @@ Exit codes: 0 all answers are complete; 1 one holds an error or was cut off;
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option("--provider", type=click.Choice(PROVIDERS), help="Who said it.")
-@click.option("--api", metavar="API", help=f"In which dialect: {', '.join(DIALECTS)}.")
+@click.option("--api", metavar="API", help=f"In which dialect and framing: {', '.join(APIS)}.")
 @click.option("--status", default=200, show_default=True, type=click.IntRange(100, 599), help="The HTTP status.")
 @click.option("--content-type", metavar="TYPE", help="What the body is; by the file's ending where not given.")
-@click.option("--framing", type=click.Choice(["sse"]), help="With --events: how the bytes are framed.")
+@click.option("--framing", type=click.Choice(tuple(FRAMINGS)), help="With --events: how the bytes are framed.")
 @click.option("--events", is_flag=True, help="Stop after the framing and print its events.")
 @click.option(
     "--chunk-bytes",
@@ -86,17 +86,18 @@ def decode(
     """
     whole = True
     if events:
+        print_events = EVENT_PRINTERS[framing or "sse"]
         for file in files:
-            whole &= _print_events(_chunks(_read(file), chunk_bytes))
+            whole &= print_events(_chunks(_read(file), chunk_bytes))
     elif framing is not None:
         raise click.UsageError("--framing goes with --events.")
     else:
         if provider is None or api is None:
             raise click.UsageError("--provider and --api are needed (or --framing sse --events).")
-        dialect = _dialect(api)
-        media_types = [_media_type(file, content_type, status) for file in files]
-        for file, media_type in zip(files, media_types, strict=True):
-            answer, error = _decode(_read(file), dialect, status, media_type, chunk_bytes)
+        spoken = _api(api)
+        streams = [_is_stream(spoken, file, content_type, status) for file in files]
+        for file, stream in zip(files, streams, strict=True):
+            answer, error = _decode(_read(file), spoken, status, stream, chunk_bytes)
             _print(_line(file, answer, error))
             whole &= error is None
     if not whole:
@@ -106,26 +107,36 @@ def decode(
 # -- input ----------------------------------------------------------------------------------------------------------
 
 
-def _dialect(api: str) -> Dialect[Event]:
-    if api not in DIALECTS:
-        raise click.BadParameter(f"{api!r} is not supported; supported: {', '.join(DIALECTS)}.", param_hint="'--api'")
-    return DIALECTS[api]()
+def _api(name: str) -> Api:
+    if name not in APIS:
+        raise click.BadParameter(f"{name!r} is not supported; supported: {', '.join(APIS)}.", param_hint="'--api'")
+    return APIS[name]
 
 
-def _media_type(file: str, said: str | None, status: int) -> str:
-    """The media type without parameters. Raises `click.BadParameter` for one that no answer can be decoded from."""
-    full = said or CONTENT_TYPES.get(Path(file).suffix, SSE)
+def _is_stream(api: Api, file: str, said: str | None, status: int) -> bool:
+    """Whether the body is a stream in the API's framing; otherwise it is a unary answer, or an HTTP error.
+
+    A type that is no framing's (proxies and recorders write such) is taken for the API's own framing. Raises
+    `click.BadParameter` for the type of another framing.
+    """
+    own = api.framing.media_type
+    full = said or CONTENT_TYPES.get(Path(file).suffix, own)
     media_type = full.partition(";")[0].strip().lower()
-    if status < 400 and media_type != SSE and not _is_json(media_type):
+    if status >= 400:
+        return False
+    if media_type == own:
+        return True
+    if _is_json(media_type):
+        return False
+    if media_type in CONTENT_TYPES.values():
         raise click.BadParameter(
-            f"{media_type!r} ({file}) is not supported; supported: {SSE}, application/json.",
-            param_hint="'--content-type'",
+            f"{media_type!r} ({file}) is not supported; supported: {own}, {JSON}.", param_hint="'--content-type'"
         )
-    return media_type
+    return True
 
 
 def _is_json(media_type: str) -> bool:
-    return media_type == "application/json" or media_type.endswith("+json")
+    return media_type == JSON or media_type.endswith("+json")
 
 
 def _read(file: str) -> bytes:
@@ -151,17 +162,15 @@ class _Kept:
         return self.decoding
 
 
-def _decode(
-    body: bytes, dialect: Dialect[Event], status: int, media_type: str, chunk_bytes: int
-) -> tuple[Answer, ProviderError | None]:
+def _decode(body: bytes, api: Api, status: int, stream: bool, chunk_bytes: int) -> tuple[Answer, ProviderError | None]:
     """What a body says, and the error that it holds or that its cut is."""
     builder = AnswerBuilder()
     if status >= 400:
-        error: ProviderError | None = dialect.read_error(status, {}, body)
-    elif _is_json(media_type):
-        error = _read_unary(dialect, body, builder)
+        error: ProviderError | None = api.dialect().read_error(status, {}, body)
+    elif stream:
+        error = _read_stream(api, body, chunk_bytes, builder)
     else:
-        error = _read_stream(dialect, body, chunk_bytes, builder)
+        error = _read_unary(api.dialect(), body, builder)
     return builder.answer(), error
 
 
@@ -175,11 +184,9 @@ def _read_unary(dialect: Dialect[Event], body: bytes, builder: AnswerBuilder) ->
     return None
 
 
-def _read_stream(
-    dialect: Dialect[Event], body: bytes, chunk_bytes: int, builder: AnswerBuilder
-) -> ProviderError | None:
-    kept = _Kept(dialect)
-    tokens = reactivex.from_iterable(_chunks(body, chunk_bytes)).pipe(sse_decode(), token_map(kept))
+def _read_stream(api: Api, body: bytes, chunk_bytes: int, builder: AnswerBuilder) -> ProviderError | None:
+    kept = _Kept(api.dialect())
+    tokens = reactivex.from_iterable(_chunks(body, chunk_bytes)).pipe(api.framing.decode(), token_map(kept))
     error = _drain(tokens, builder.add)
     if builder.model is None:
         builder.model = kept.decoding.model
@@ -248,7 +255,7 @@ def _print(line: dict[str, Any]) -> None:
     click.echo(msgspec.json.encode(line).decode())
 
 
-def _print_events(chunks: Iterator[bytes]) -> bool:
+def _print_sse(chunks: Iterator[bytes]) -> bool:
     """Print one body's events and how they ended; whether that was without an error."""
     decoder = SSEDecoder()
     try:
@@ -261,3 +268,9 @@ def _print_events(chunks: Iterator[bytes]) -> bool:
         return False
     _print({"end": True, "last_event_id": decoder.last_event_id, "retry": decoder.retry_ms})
     return True
+
+
+#: For --events: framing -> what prints a body's events, then how they ended, and tells if that was without an error.
+EVENT_PRINTERS: Final[dict[str, Callable[[Iterator[bytes]], bool]]] = {
+    "sse": _print_sse,
+}

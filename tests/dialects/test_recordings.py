@@ -18,10 +18,9 @@ import reactivex
 
 from rxlapce.answer import Answer, AnswerBuilder, Choice
 from rxlapce.codec.event import Event
-from rxlapce.dialects import DIALECTS
 from rxlapce.errors import ErrorKind, ProviderError
-from rxlapce.operators.decode import sse_decode
 from rxlapce.operators.token_map import token_map
+from rxlapce.providers.apis import APIS, Api
 from rxlapce.tokens import Finish, StreamToken
 from rxlapce.typing import StreamDecoder
 
@@ -37,7 +36,7 @@ Entry = dict[str, Any]
 def entries() -> list[Entry]:
     if not MANIFEST.is_file():
         return []
-    return [entry for entry in json.loads(MANIFEST.read_bytes()) if entry["api"] in DIALECTS]
+    return [entry for entry in json.loads(MANIFEST.read_bytes()) if entry["api"] in APIS]
 
 
 ENTRIES = entries()
@@ -80,8 +79,8 @@ class Outcome:
 class Kept:
     """The dialect's decoder, kept in hand for the model of a stream that breaks off."""
 
-    def __init__(self, api: str) -> None:
-        self.decoding = DIALECTS[api]().decoder()
+    def __init__(self, api: Api) -> None:
+        self.decoding = api.dialect().decoder()
 
     def decoder(self) -> StreamDecoder[Event]:
         return self.decoding
@@ -90,15 +89,16 @@ class Kept:
 def run(entry: Entry, piece_bytes: int | None = None) -> Outcome:
     """The body through the operators, whole or in pieces."""
     body = (STREAMS / entry["file"]).read_bytes()
+    api = APIS[entry["api"]]
     builder, tokens = AnswerBuilder(), list[StreamToken]()
     errors, completions = list[Exception](), list[None]()
     if entry["status"] >= 400:
-        errors.append(DIALECTS[entry["api"]]().read_error(entry["status"], {}, body))
+        errors.append(api.dialect().read_error(entry["status"], {}, body))
     else:
         size = piece_bytes or len(body)
         pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        kept = Kept(entry["api"])
-        stream = reactivex.from_iterable(pieces).pipe(sse_decode(), token_map(kept))
+        kept = Kept(api)
+        stream = reactivex.from_iterable(pieces).pipe(api.framing.decode(), token_map(kept))
         stream.subscribe(tokens.append, errors.append, lambda: completions.append(None))
         builder.model = kept.decoding.model
     for token in tokens:

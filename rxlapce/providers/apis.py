@@ -1,0 +1,42 @@
+"""Which dialect is said in which framing: the APIs by the names that providers' documentation gives them.
+
+`APIS` is the table; a new API is one line here. It is what `rxlapce decode` and the providers look up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from reactivex import Observable
+
+from rxlapce.codec.event import Event
+from rxlapce.dialects import AnthropicMessages, ChatCompletions
+from rxlapce.operators.decode import sse_decode
+from rxlapce.typing import Dialect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framing:
+    """How a body is cut into events: its media type, and what makes the operator that cuts it."""
+
+    name: str
+    media_type: str
+    decode: Callable[[], Callable[[Observable[bytes]], Observable[Event]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What makes the dialect with its defaults, and the framing of its streams."""
+
+    dialect: Callable[[], Dialect[Event]]
+    framing: Framing
+
+
+SSE: Final = Framing(name="sse", media_type="text/event-stream", decode=sse_decode)
+
+FRAMINGS: Final[dict[str, Framing]] = {framing.name: framing for framing in (SSE,)}
+
+APIS: Final[dict[str, Api]] = {
+    "openai.chat.completions": Api(ChatCompletions, SSE),
+    "anthropic.messages": Api(AnthropicMessages, SSE),
+}
