@@ -27,6 +27,7 @@ from rxlapce import errors, messages, tokens
 from rxlapce.cli.main import COMMANDS, cli
 from rxlapce.codec import frame
 from rxlapce.daemon.server import DaemonSettings
+from rxlapce.providers import SPECS
 from rxlapce.transports import handshake, ring, shm, unix, writer
 
 DOCS = Path(__file__).parent
@@ -320,6 +321,17 @@ def command(name: str) -> str:
     return f"```text\n{found.get_usage(inner)}\n```{options}"
 
 
+def variables() -> str:
+    """The environment variables of every provider."""
+    rows: list[tuple[str, str, str]] = []
+    for spec in SPECS.values():
+        meanings = {spec.key_env: "its key", spec.base_url_env: "its base URL"}
+        meanings |= {name: f"its {meaning}" for name, meaning in spec.extra_env.items()}
+        for name, meaning in meanings.items():
+            rows.append((f"`{name}`", f"`{spec.name}`", meaning + (", enough to use it" if name in spec.needs else "")))
+    return table(("variable", "provider", "meaning"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "header": header,
     "flags": flags,
@@ -336,6 +348,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "handshake-bytes": handshake_bytes,
     "chunk-bytes": chunk_bytes,
     "commands": commands,
+    "variables": variables,
     **{f"command-{name}": partial(command, name) for name in COMMANDS},
 }
 

@@ -28,8 +28,8 @@ async def running_daemon(*options: str, environ: Mapping[str, str] | None = None
         life_read, life_write = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "rxlapce", "serve", "--path", str(path), "--drain", "0", "--log-level", "warning",
-                "--ready-fd", str(ready_write), "--lifeline-fd", str(life_read), *options,
+                sys.executable, "-m", "rxlapce", "serve", "--path", str(path), "--own-folder", "--drain", "0",
+                "--log-level", "warning", "--ready-fd", str(ready_write), "--lifeline-fd", str(life_read), *options,
                 pass_fds=(ready_write, life_read), start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE, env=dict(os.environ if environ is None else environ),
             )  # fmt: skip

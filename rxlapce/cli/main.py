@@ -88,9 +88,7 @@ def main(arguments: list[str] | None = None) -> Any:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        if sys.stderr.isatty():
-            click.echo(err=True)  # the shell's prompt does not stand behind ^C
-        sys.exit(130)
+        sys.exit(130)  # click has ended the line, so that the shell's prompt does not stand behind ^C
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: not an error, but Python would still flush into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -35,12 +35,8 @@ from rxlapce.transports.unix import default_socket_path
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True,
               help="auto: text on a terminal, JSON elsewhere.")  # fmt: skip
 @click.option("--ready-fd", type=int, hidden=True, help="Write one line to this descriptor when listening.")
-@click.option(
-    "--lifeline-fd",
-    type=int,
-    hidden=True,
-    help="Stop when this descriptor reaches its end, and take the socket's folder along.",
-)
+@click.option("--lifeline-fd", type=int, hidden=True, help="Stop when this descriptor reaches its end.")
+@click.option("--own-folder", is_flag=True, hidden=True, help="Remove the socket's folder at the end.")
 def serve(
     path: Path | None,
     simulator: bool,
@@ -52,6 +48,7 @@ def serve(
     log_format: str,
     ready_fd: int | None,
     lifeline_fd: int | None,
+    own_folder: bool,
 ) -> None:
     """Run the daemon that editors connect to.
 
@@ -69,6 +66,9 @@ def serve(
     as_json = None if log_format == "auto" else log_format == "json"
     daemon = Daemon(settings, log=logger(level=log_level, as_json=as_json))
     run(_serve(daemon, environ, simulator, default_provider, ready_fd, lifeline_fd))
+    if own_folder:
+        with contextlib.suppress(OSError):  # it is not empty, or whoever made it was faster
+            settings.path.parent.rmdir()
 
 
 async def _serve(
@@ -100,9 +100,6 @@ async def _serve(
                 os.close(ready_fd)
             await stop.requested.wait()
             await _stop(daemon, stop)
-            if lifeline_fd is not None:
-                with contextlib.suppress(OSError):  # it is not empty, or the parent was faster
-                    daemon.settings.path.parent.rmdir()
 
 
 async def _stop(daemon: Daemon, stop: StopRequest) -> None:
