@@ -10,7 +10,7 @@ from typing import Final
 from reactivex import Observable
 
 from rxlapce.codec.event import Event
-from rxlapce.dialects import AnthropicMessages, ChatCompletions
+from rxlapce.dialects import AnthropicMessages, ChatCompletions, Responses
 from rxlapce.operators.decode import sse_decode
 from rxlapce.typing import Dialect
 
@@ -38,5 +38,6 @@ FRAMINGS: Final[dict[str, Framing]] = {framing.name: framing for framing in (SSE
 
 APIS: Final[dict[str, Api]] = {
     "openai.chat.completions": Api(ChatCompletions, SSE),
+    "openai.responses": Api(Responses, SSE),
     "anthropic.messages": Api(AnthropicMessages, SSE),
 }

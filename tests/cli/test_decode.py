@@ -195,7 +195,7 @@ def test_an_event_past_its_bound_is_an_error_line(tmp_path: Path) -> None:
         ((*CHAT, "missing.sse"), "missing.sse"),
         ((*CHAT,), "Missing argument"),
         (("--provider", "nobody", "--api", "openai.chat.completions", "-"), "openrouter"),
-        (("--provider", "openai", "--api", "openai.responses", "-"), "supported: openai.chat.completions, anthropic"),
+        (("--provider", "openai", "--api", "openai.telepathy", "-"), "supported: openai.chat.completions, "),
         (("--provider", "openai", "-"), "--api"),
         (("--framing", "sse", "-"), "--events"),
         (("--framing", "ndjson", "--events", "-"), "sse"),
