@@ -37,7 +37,8 @@ def stream_timeouts(
       `exchange.flow` is closed, since then it is we who do not read.
     - `idle_s`: nothing at all for that time; phase `first_token` before the first visible token, `flow` after it. With
       an `exchange`, every read counts as a sign of life, so keep-alives do, but they are no first token; without one,
-      only tokens count. Does not run while `exchange.flow` is closed, and starts anew when it opens.
+      only tokens count. Does not run before the response's headers, which the HTTP client waits for, nor while
+      `exchange.flow` is closed; it starts anew when that opens.
     - `total_s`: the end has not come in that time; phase `flow`. Runs on while the gate is closed: it bounds how long
       a slow reader may hold the request's slot.
 
@@ -169,9 +170,17 @@ class _Watch:
         if self.flow.is_open and self.first_token_s is not None and self.alert:
             limits.append((self.first_deadline_s, "first_token"))
         if self.flow.is_open and self.idle_s is not None:
-            last_read_s = 0.0 if self.exchange is None else self.exchange.last_read_s
-            limits.append((max(self.opened_s, self.last_token_s, last_read_s) + self.idle_s, "idle"))
+            limits.append((self.idle_since_s() + self.idle_s, "idle"))
         return min(limits, default=None)
+
+    def idle_since_s(self) -> float:
+        """Since when nothing has come; now, while there are no headers and so nothing that could be idle."""
+        exchange = self.exchange
+        if exchange is None:
+            return max(self.opened_s, self.last_token_s)
+        if exchange.status is None and exchange.reads == 0:
+            return self.clock()
+        return max(self.opened_s, self.last_token_s, exchange.last_read_s)
 
     def arm(self) -> None:
         """Set the timer for the earliest limit, unless it fires before that anyway."""

@@ -61,6 +61,16 @@ class Phase(StrEnum):
     FLOW = "flow"
 
 
+def writable(text: str, max_chars: int) -> str:
+    """The first `max_chars` characters of `text`, lone surrogates replaced: what UTF-8 can hold."""
+    text = text[:max_chars]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
 class RxlapceError(Exception):
     """The root of all errors of rxlapce."""
 
@@ -91,10 +101,14 @@ class ProviderError(RxlapceError):
     - `retry_after_s`: what the provider asked for, in seconds; None where it said nothing. Zero is not None.
     - `status`: the HTTP status; None before the headers.
     - `provider`, `request_id`: who failed, and the provider's own id of the exchange, for its support.
-    - `message`: one or two sentences for a person. `raw`: the provider's own body or event, at most
-      `MAX_RAW_CHARS`. Both are scrubbed of secrets by `providers.http` before they are kept.
+    - `message`: one or two sentences for a person, at most `MAX_MESSAGE_CHARS`. `raw`: the provider's own body or
+      event, at most `MAX_RAW_CHARS`. Both are scrubbed of secrets by `providers.http` before they are kept.
+
+    What a provider says can hold what UTF-8 cannot (headers come with lone surrogates); here it is replaced, so that an
+    error can always be written into a frame or a log.
     """
 
+    MAX_MESSAGE_CHARS = 2048
     MAX_RAW_CHARS = 4096
 
     def __init__(
@@ -110,6 +124,7 @@ class ProviderError(RxlapceError):
         request_id: str | None = None,
         raw: str | None = None,
     ) -> None:
+        message = writable(message, self.MAX_MESSAGE_CHARS)
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -118,8 +133,8 @@ class ProviderError(RxlapceError):
         self.retry_after_s = retry_after_s
         self.status = status
         self.provider = provider
-        self.request_id = request_id
-        self.raw = raw[: self.MAX_RAW_CHARS] if raw is not None else None
+        self.request_id = None if request_id is None else writable(request_id, self.MAX_MESSAGE_CHARS)
+        self.raw = None if raw is None else writable(raw, self.MAX_RAW_CHARS)
 
     def __str__(self) -> str:
         who = f"{self.provider}: " if self.provider else ""

@@ -230,22 +230,22 @@ def from_reads(open_reads: OpenReads, exchange: Exchange, tasks: Tasks) -> Obser
         async def pump() -> None:
             try:
                 await read_all()
+                if not disposed:
+                    receiver.on_completed()
             except ProviderError as error:
                 if not disposed:
                     receiver.on_error(error)
-            except asyncio.CancelledError:
-                if not disposed:
-                    receiver.on_error(ProviderError(ErrorKind.CANCELLED, "the reading of the answer was cancelled"))
-                raise
             except Exception as error:
                 if disposed:
                     raise  # nobody listens any more: the owner of the tasks reports it
                 failure = ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} inside rxlapce: {error}")
                 failure.__cause__ = error
                 receiver.on_error(failure)
-            else:
-                if not disposed:
-                    receiver.on_completed()
+
+        def ended(task: asyncio.Task[None]) -> None:
+            # Told from here, since a task that is cancelled before its first step runs nothing of `pump`.
+            if task.cancelled() and not disposed:
+                receiver.on_error(ProviderError(ErrorKind.CANCELLED, "the reading of the answer was cancelled"))
 
         async def read_all() -> None:
             flow = exchange.flow
@@ -263,6 +263,7 @@ def from_reads(open_reads: OpenReads, exchange: Exchange, tasks: Tasks) -> Obser
                     on_next(data)
 
         task = tasks.spawn(pump(), name=f"reads {exchange.request_id}")
+        task.add_done_callback(ended)
 
         def stop() -> None:
             nonlocal disposed

@@ -19,6 +19,8 @@ from rxlapce.tokens import Finish, FinishKind, StreamToken, Usage
 
 PROTOCOL_VERSION: Final = 1
 
+MAX_MODEL_CHARS: Final = 512
+
 TransportName = Literal["shm", "socket"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
@@ -87,8 +89,8 @@ class ChatRequest(DataClassJsonMixin):
     extra: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        if not self.model:
-            raise ValueError("model must be provider/model, not empty")
+        if not 0 < len(self.model) <= MAX_MODEL_CHARS:
+            raise ValueError(f"model must be provider/model of 1 to {MAX_MODEL_CHARS} characters")
         if not self.messages:
             raise ValueError("messages must hold at least one message")
         _in_range("temperature", self.temperature, 0, 2)

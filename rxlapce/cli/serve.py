@@ -9,7 +9,12 @@ from pathlib import Path
 import click
 
 from rxlapce.cli.loop import run
-from rxlapce.config.env import check_base_url, load_provider_configs_from_env, validate_provider_configs
+from rxlapce.config.env import (
+    check_base_url,
+    load_provider_configs_from_env,
+    proxy_for,
+    validate_provider_configs,
+)
 from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
@@ -88,7 +93,7 @@ async def _serve(
             raise ConfigError(
                 f"--default-provider: {default_provider!r} is not configured; configured: {', '.join(providers)}"
             )
-        client = await stack.enter_async_context(HttpClient())
+        client = await stack.enter_async_context(HttpClient(proxy_for=proxy_for))
         ProviderRoutes(ProviderManager(client, Router(providers, default_provider))).register(daemon.handlers)
         with stop_on_signals() as stop:
             daemon.log.info("providers_configured", providers=", ".join(providers))

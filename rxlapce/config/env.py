@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
@@ -32,6 +33,15 @@ def validate_provider_configs(providers: Mapping[str, Provider]) -> None:
         )
 
 
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for `url` (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; any case)."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
 def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
     key = (environ.get(spec.key_env) or "").strip()
     if any(ord(char) < 0x21 or ord(char) > 0x7E for char in key):
@@ -41,6 +51,9 @@ def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
     base_url = (environ.get(spec.base_url_env) or "").strip() or None
     if base_url is not None:
         check_base_url(base_url, spec.base_url_env)
+    for variable in spec.extra_env:
+        if not environ.get(variable, "").isprintable():
+            raise ConfigError(f"{variable} holds a line end or another character that no header can have")
     return Settings(
         key=Secret(key) if key else None,
         base_url=base_url,
@@ -55,10 +68,11 @@ def check_base_url(url: str, setting: str) -> None:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        usable, parts = False, urlsplit("")
+        usable = False
+    # What may be a key is not shown: not what stands before an @, nor after a ?.
+    if "@" in url:
+        raise ConfigError(f"{setting}: keys do not belong into the URL; set the provider's key variable instead")
+    if "?" in url or "#" in url:
+        raise ConfigError(f"{setting}: expected a URL without ? and #, such as http://127.0.0.1:8080/v1")
     if not usable:
         raise ConfigError(f"{setting}: expected an http or https URL such as http://127.0.0.1:8080/v1, got {url!r}")
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError(f"{setting}: keys do not belong into the URL; set the provider's key variable instead")
-    if parts.query or parts.fragment:
-        raise ConfigError(f"{setting}: expected a URL without ? and #, got {url!r}")

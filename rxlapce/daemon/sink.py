@@ -98,11 +98,18 @@ class StreamSink:
         self._subscription.dispose()
 
     def _on_next(self, token: StreamToken) -> None:
-        if type(token) is Finish:
-            # Nothing but completion follows a Finish: the reader learns of the end now, not when the provider closes.
-            self._terminate(DONE, encode(StreamDone(self.seq, token)), token.kind.value)
+        try:
+            if type(token) is Finish:
+                # Nothing but completion follows a Finish: the reader learns of the end now, not when the provider
+                # closes.
+                self._terminate(DONE, encode(StreamDone(self.seq, token)), token.kind.value)
+                return
+            self._send_chunk(_encode(StreamChunk(self.seq, token)))
+        except (ValueError, TypeError) as error:
+            # A token that no frame can hold (over 10 MiB, a lone surrogate) ends its own stream. Raised from here, it
+            # would leave the loop that serves the connection's other streams.
+            self.cancel(ProviderError(ErrorKind.PROTOCOL, f"a {type(token).__name__} token cannot be sent: {error}"))
             return
-        self._send_chunk(_encode(StreamChunk(self.seq, token)))
         self.seq += 1
         if self._credit is not None:
             self._credit -= 1
@@ -124,5 +131,10 @@ class StreamSink:
     def _terminate(self, number: int, payload: bytes, outcome: str) -> None:
         end, self._end = self._end, None
         if end is not None:
+            self._send_chunk = _ignore  # a source that goes on after its end is not heard
             self.writer.send(number, END_FLAGS, self.request_id, payload)
             end(self, outcome)
+
+
+def _ignore(payload: bytes) -> None:
+    """What a stream sends after its terminal frame."""

@@ -20,6 +20,8 @@ from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 
 MAX_MESSAGE_CHARS: Final = 400
+#: An HTML title that does not stand within so many characters is none.
+MAX_HEAD_CHARS: Final = 4096
 
 _Verdict = tuple[ErrorKind, Retry | None]
 
@@ -127,9 +129,13 @@ class Problem:
 
 
 def find_problem(value: Any) -> Problem | None:
-    """The problem that a decoded body or event tells of; None if `value` has the shape of none."""
+    """The problem that a decoded body or event tells of; None if `value` has the shape of none.
+
+    Of an array the first element that tells of one is taken; arrays in arrays are nobody's way of telling.
+    """
     if is_array(value):
-        return next((found for item in value if (found := find_problem(item)) is not None), None)
+        items = (item for item in value if is_object(item))
+        return next((found for item in items if (found := find_problem(item)) is not None), None)
     if not is_object(value):
         return None
     inner = value.get("error")
@@ -175,7 +181,7 @@ def _from_members(members: dict[str, Any], *, message: str) -> Problem:
     status: int | None = None
     for name in ("code", "type", "status", "status_code"):
         said = members.get(name)
-        if isinstance(said, str) and said.isdigit():
+        if isinstance(said, str) and len(said) == 3 and said.isascii() and said.isdecimal():
             said = int(said)
         if isinstance(said, str) and said and said != "error":
             words.append(said.lower())
@@ -213,7 +219,7 @@ def judge(problem: Problem, status: int | None) -> tuple[ErrorKind, Retry | None
     code = problem.status or status
     if code is None or 400 <= code < 500:
         for phrase, verdict in PHRASES:
-            if phrase.search(problem.message) and code != HTTPStatus.TOO_MANY_REQUESTS:
+            if phrase.search(problem.message[:MAX_HEAD_CHARS]) and code != HTTPStatus.TOO_MANY_REQUESTS:
                 return verdict
     if code in STATUSES:
         return STATUSES[code]
@@ -275,12 +281,22 @@ def _describe(status: int, raw: str) -> str:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "no standard status"
-    title = re.search(r"<title[^>]*>(.*?)</title>", raw, re.IGNORECASE | re.DOTALL)
+    title = _title(raw)
     if title:
-        return f"{title.group(1)} (an HTML page, {phrase})"
+        return f"{title} (an HTML page, {phrase})"
     if not raw:
         return f"{phrase}, with an empty body"
     return phrase if raw.startswith("<") else f"{phrase}: {raw}"
+
+
+def _title(page: str) -> str:
+    """An HTML page's title, looked for where one stands; "" if there is none. Linear, whatever the page."""
+    head = page[:MAX_HEAD_CHARS]
+    lower = head.lower()
+    start = lower.find(">", lower.find("<title")) + 1 if "<title" in lower else 0
+    end = lower.find("</title", start)
+    # Lower case can be longer than what it was made of, for letters that no title tag has in front of it.
+    return head[start:end].strip() if start and end > start and len(lower) == len(head) else ""
 
 
 def shorten(message: str) -> str:

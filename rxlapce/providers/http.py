@@ -13,19 +13,30 @@ from typing import Final, Self
 import aiohttp
 from reactivex import Observable
 
-from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
+from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, writable
 from rxlapce.flow import Exchange, Tasks, from_reads
 from rxlapce.providers.auth import Auth
 from rxlapce.secret import scrub
 
-#: What aiohttp may hold of one response while we do not read. It stops reading the socket at twice this, so this, and
-#: not aiohttp's default of 64 KiB, decides how much of an answer piles up in front of our own buffer.
+#: What one read takes at most, and what aiohttp holds of a response before it stops reading the socket (at twice this,
+#: and what the last recv brought, up to 256 KiB). The gate is asked between reads, so this, with the smallest event of
+#: a provider, also bounds how many tokens come to our own buffer after its gate has closed.
 READ_BUFFER_BYTES: Final = 16 * 1024
 #: Error bodies and unary answers are read whole, up to these.
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+MAX_HEADER_CHARS: Final = 2048
 
 REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "x-amzn-requestid")
+
+#: The proxy's URL for a URL, None for none.
+ProxyFor = Callable[[str], str | None]
+
+
+def no_proxy(url: str) -> str | None:
+    """The direct way to every URL."""
+    return None
+
 
 ReadError = Callable[[int, Mapping[str, str], bytes], ProviderError]
 
@@ -64,17 +75,19 @@ class HttpClient:
     Redirects are not followed: they would carry the key to another host.
     """
 
-    def __init__(self, timeouts: HttpTimeouts | None = None) -> None:
+    def __init__(self, timeouts: HttpTimeouts | None = None, proxy_for: ProxyFor = no_proxy) -> None:
         self.timeouts = timeouts or HttpTimeouts()
+        self.proxy_for = proxy_for
         self.tasks = Tasks()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=60),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
+            timeout=aiohttp.ClientTimeout(total=None, connect=self.timeouts.connect_s),
             read_bufsize=READ_BUFFER_BYTES,
-            trust_env=True,
+            # Proxies come by `proxy_for`; with this, aiohttp would also read ~/.netrc, and send its password.
+            trust_env=False,
         )
         return self
 
@@ -106,7 +119,7 @@ class HttpClient:
 
                 async def read() -> bytes:
                     try:
-                        return await content.readany()
+                        return await content.read(READ_BUFFER_BYTES)
                     except (aiohttp.ClientError, OSError) as error:
                         left = _unread(content)
                         if left:
@@ -152,7 +165,12 @@ class HttpClient:
         try:
             async with deadline:
                 response = await self._session.request(
-                    call.method, call.url, data=call.body or None, headers=headers, allow_redirects=False
+                    call.method,
+                    call.url,
+                    data=call.body or None,
+                    headers=headers,
+                    proxy=self.proxy_for(call.url),
+                    allow_redirects=False,
                 )
         except TimeoutError as error:
             if not deadline.expired():  # the session's own connect timeout
@@ -170,7 +188,8 @@ class HttpClient:
             exchange.content_type = response.content_type
             exchange.last_read_s = asyncio.get_running_loop().time()
             found = (response.headers.get(name) for name in REQUEST_ID_HEADERS)
-            exchange.provider_request_id = next((value for value in found if value), None)
+            told = next((value for value in found if value), None)
+            exchange.provider_request_id = None if told is None else writable(told, MAX_HEADER_CHARS)
             if response.status >= 300:
                 raise await _refusal(response, call, exchange)
             yield response
@@ -182,7 +201,7 @@ class HttpClient:
 
 async def _refusal(response: aiohttp.ClientResponse, call: HttpCall, exchange: Exchange) -> ProviderError:
     """The error that a response of status 300 or more tells."""
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers = {name.lower(): writable(value, MAX_HEADER_CHARS) for name, value in response.headers.items()}
     try:
         body = await asyncio.wait_for(_read_bounded(response, MAX_ERROR_BODY_BYTES, cut=True), timeout=10)
     except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 from reactivex import Observable
 from reactivex.abc import DisposableBase, SchedulerBase
-from reactivex.disposable import Disposable
+from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
 from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, Phase, ProviderError
@@ -91,6 +91,7 @@ def by_content_type(provider: Provider, exchange: Exchange) -> Callable[[Observa
     def decode(source: Observable[bytes]) -> Observable[StreamToken]:
         def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
             chosen: Receiver[bytes] | None = None
+            upstream, decoding = SingleAssignmentDisposable(), SingleAssignmentDisposable()
 
             def choose() -> Receiver[bytes]:
                 nonlocal chosen
@@ -98,7 +99,7 @@ def by_content_type(provider: Provider, exchange: Exchange) -> Callable[[Observa
                     if exchange.content_type == "application/json":
                         chosen = _unary(provider, receiver)
                     else:
-                        chosen = _streamed(provider, receiver, scheduler)
+                        chosen = _streamed(provider, receiver, scheduler, upstream, decoding)
                 return chosen
 
             def on_next(data: bytes) -> None:
@@ -110,22 +111,33 @@ def by_content_type(provider: Provider, exchange: Exchange) -> Callable[[Observa
             def on_completed() -> None:
                 choose().on_completed()
 
-            return connect(source, Receiver(on_next, on_error, on_completed), scheduler)
+            upstream.disposable = connect(source, Receiver(on_next, on_error, on_completed), scheduler)
+            return CompositeDisposable(upstream, decoding)
 
         return Stage(on_subscribe)
 
     return decode
 
 
-def _streamed(provider: Provider, receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> Receiver[bytes]:
-    """The head of framing and token map, subscribed by `receiver`."""
+def _streamed(
+    provider: Provider,
+    receiver: Receiver[StreamToken],
+    scheduler: SchedulerBase | None,
+    upstream: DisposableBase,
+    decoding: SingleAssignmentDisposable,
+) -> Receiver[bytes]:
+    """The head of framing and token map, subscribed by `receiver`: what they dispose is `upstream`, the bytes' source.
+
+    `decoding` becomes what ends the stages, and their timers with them.
+    """
     heads: list[Receiver[bytes]] = []
 
     def relay(head: Receiver[bytes], scheduler: SchedulerBase | None) -> DisposableBase:
         heads.append(head)
-        return Disposable()
+        return upstream
 
-    connect(Stage(relay).pipe(provider.framing(), token_map(provider.dialect)), receiver, scheduler)
+    stages = Stage(relay).pipe(provider.framing(), token_map(provider.dialect))
+    decoding.disposable = connect(stages, receiver, scheduler)
     return heads[0]
 
 

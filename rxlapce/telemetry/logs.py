@@ -1,5 +1,7 @@
 """Structured logs: readable lines on a terminal, one JSON object a line elsewhere."""
 
+import contextlib
+import io
 import sys
 from typing import Any, Protocol, TextIO, cast
 
@@ -32,6 +34,24 @@ class Logger(Protocol):
         ...
 
 
+class _Unfailing(io.TextIOBase):
+    """A stream whose lines are lost when they cannot be written: a full disk or a gone reader ends no request."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Write, or count the line as lost."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
+            self._out.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that can be done."""
+        with contextlib.suppress(OSError, ValueError):
+            self._out.flush()
+
+
 def logger(stream: TextIO | None = None, *, level: str = "info", as_json: bool | None = None) -> Logger:
     """A logger that writes to `stream` (default: standard error), from `level` up.
 
@@ -45,7 +65,9 @@ def logger(stream: TextIO | None = None, *, level: str = "info", as_json: bool |
     if as_json:
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=20)
+        # Not structlog's default, which shows the locals of each frame: keys, prompts and answers are among them.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=20, exception_formatter=plain)
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -53,7 +75,7 @@ def logger(stream: TextIO | None = None, *, level: str = "info", as_json: bool |
     if as_json:
         processors.append(structlog.processors.format_exc_info)
     made = structlog.wrap_logger(
-        structlog.PrintLogger(out),
+        structlog.PrintLogger(cast("TextIO", _Unfailing(out))),  # typeshed's TextIO is no base of io.TextIOBase
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         context_class=dict,

@@ -1,6 +1,6 @@
 import pytest
 
-from rxlapce.config.env import load_provider_configs_from_env, validate_provider_configs
+from rxlapce.config.env import load_provider_configs_from_env, proxy_for, validate_provider_configs
 from rxlapce.errors import ConfigError
 
 KEY = "sk-test-0123456789abcdef"
@@ -48,6 +48,29 @@ def test_a_key_that_cannot_be_one_is_refused_without_showing_it(key: str) -> Non
     with pytest.raises(ConfigError, match="OPENAI_API_KEY") as caught:
         load_provider_configs_from_env({"OPENAI_API_KEY": key})
     assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["htps://me:PASSWORD@gw/v1", "http://gw/v1?key=PASSWORD", "//me:PASSWORD@h"])
+def test_a_base_url_with_a_key_in_it_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_provider_configs_from_env({"LOCAL_BASE_URL": url})
+    assert "PASSWORD" not in str(caught.value)
+
+
+def test_a_header_from_the_environment_cannot_break_the_line() -> None:
+    with pytest.raises(ConfigError, match="OPENAI_ORG_ID"):
+        load_provider_configs_from_env({"OPENAI_API_KEY": KEY, "OPENAI_ORG_ID": "org\r\nX-Other: 1"})
+
+
+def test_proxies_come_from_the_environment_and_no_proxy_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert proxy_for("https://api.openai.com/v1") is None
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,.internal")
+    assert proxy_for("https://api.openai.com/v1") == "http://proxy:3128"
+    assert proxy_for("http://api.openai.com/v1") is None
+    assert proxy_for("https://gw.internal/v1") is None
 
 
 @pytest.mark.parametrize(

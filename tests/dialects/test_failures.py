@@ -1,6 +1,7 @@
 """HTTP failures of all shapes: kind, where to retry, how long to wait, what to say."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -221,3 +222,36 @@ def test_request_id_is_the_header_or_else_the_body() -> None:
 def test_wait_is_kept() -> None:
     assert read(429, retry_after="7").retry_after_s == 7.0
     assert read(429, retry_after="Fri, 15 Jan 2027 08:00:30 GMT").retry_after_s == 30.0
+
+
+@pytest.mark.parametrize("code", ['"\u00b2"', '"' + "9" * 5000 + '"', '"4\u0663\u0663"', "1e999", "null", "[]"])
+def test_a_code_that_is_no_status_is_not_taken_for_one(code: str) -> None:
+    body = f'{{"error": {{"message": "no", "code": {code}}}}}'.encode()
+    error = from_response(401, {}, body, now=0)
+    assert (error.kind, error.status) == (ErrorKind.AUTH, 401)
+
+
+@pytest.mark.parametrize("body", [b"[" * 700 + b"]" * 700, b"[" * 5000, b'{"error":' * 400 + b"1" + b"}" * 400])
+def test_a_deeply_nested_body_is_read_for_its_status(body: bytes) -> None:
+    assert from_response(401, {}, body, now=0).kind is ErrorKind.AUTH
+
+
+def test_a_page_of_open_titles_is_read_in_linear_time() -> None:
+    page = b"<title>" * 9362
+    began = time.process_time()
+    for _ in range(20):
+        from_response(502, {}, page, now=0)
+    assert time.process_time() - began < 5  # quadratic: minutes
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (b"<html><TITLE lang=en> Bad gateway </TITLE>", "Bad gateway (an HTML page, Bad Gateway)"),
+        (b"<html><title>never closed", "Bad Gateway"),
+        (b"<html><title></title>", "Bad Gateway"),
+        (b"<html></title><p>x", "Bad Gateway"),
+    ],
+)
+def test_a_page_s_title_is_its_message(page: bytes, said: str) -> None:
+    assert from_response(502, {}, page, now=0).message == said

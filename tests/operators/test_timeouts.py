@@ -335,3 +335,15 @@ async def test_on_a_running_loop_it_needs_no_scheduler() -> None:
     error = await ended
     assert isinstance(error, ProviderError)
     assert error.kind is ErrorKind.TIMEOUT
+
+
+def test_idle_does_not_run_before_the_headers_which_the_http_client_waits_for(clock: Clocked) -> None:
+    exchange = Exchange()
+
+    def headers() -> None:
+        exchange.status, exchange.last_read_s = 200, clock.clock
+
+    clock.at(250, headers)
+    (message,) = run(clock, stream_timeouts(first_token_s=500, idle_s=5, exchange=exchange))
+    assert message.time == 255
+    assert "nothing arrived for 5 s" in told(message).message

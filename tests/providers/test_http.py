@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 from reactivex.scheduler.eventloop import AsyncIOScheduler
@@ -9,7 +10,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange
 from rxlapce.providers.auth import Auth, Bearer, NoAuth
-from rxlapce.providers.http import HttpCall, HttpClient, HttpTimeouts
+from rxlapce.providers.http import READ_BUFFER_BYTES, HttpCall, HttpClient, HttpTimeouts
 from rxlapce.secret import Secret
 from rxlapce.testing.scripted import CHUNKED, Peer, ScriptedServer, chunk
 
@@ -313,6 +314,62 @@ async def test_an_answer_in_one_piece_is_fetched_whole_and_a_cut_one_is_truncate
         with pytest.raises(ProviderError) as caught:
             await client.fetch(call(server.url), Exchange())
     assert caught.value.kind is ErrorKind.TRUNCATED
+
+
+async def test_a_netrc_is_neither_read_nor_sent(
+    client: HttpClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password NETRC-PASSWORD\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    heads: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        heads.append((await peer.request())[0])
+        await peer.send(CHUNKED, chunk(b""))
+
+    async with ScriptedServer(script) as server:
+        for auth in (NoAuth(), Bearer(Secret(KEY))):
+            assert (await collect(client, server.url, auth=auth)).error is None
+    assert b"basic" not in heads[0].lower()
+    assert f"bearer {KEY}".encode() in heads[1].lower()
+
+
+async def test_a_proxy_is_asked_when_there_is_one() -> None:
+    heads: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        heads.append((await peer.request())[0])
+        await peer.send(CHUNKED, chunk(b"by proxy"), chunk(b""))
+
+    async with ScriptedServer(script) as server, HttpClient(proxy_for=lambda _: server.url) as client:
+        assert (await collect(client, "http://api.example/v1")).data == b"by proxy"
+    assert heads[0].startswith(b"POST http://api.example/v1 ")
+
+
+async def test_one_read_is_bounded_so_that_the_gate_is_asked_in_time(client: HttpClient) -> None:
+    total = 1 << 20
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED, chunk(b"x" * total), chunk(b""))
+
+    async with ScriptedServer(script) as server:
+        seen = await collect(client, server.url)
+    assert len(seen.data) == total
+    assert max(map(len, seen.pieces)) <= READ_BUFFER_BYTES
+
+
+async def test_a_header_that_is_not_utf_8_does_no_harm(client: HttpClient) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 429 Slow\r\nRetry-After: \xff\r\nx-request-id: r\xff1\r\nContent-Length: 0\r\n\r\n")
+
+    async with ScriptedServer(script) as server:
+        error = told(await collect(client, server.url))
+    assert error.request_id == "r?1"
+    f"{error.to_dict()}".encode()
 
 
 async def test_use_outside_the_context_is_a_misuse() -> None:
