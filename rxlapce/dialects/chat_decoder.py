@@ -374,7 +374,7 @@ def _unknown_members(data: str, choice: int, out: list[StreamToken]) -> None:
     """Pass on a delta's members that we do not know, where those that we do said nothing (start, finish, novelties)."""
     for said in msgspec.json.decode(data)["choices"]:
         if said.get("index", 0) == choice:
-            for name, value in said["delta"].items():
+            for name, value in (said.get("delta") or {}).items():
                 if name not in _SILENT and _says_something(value):
                     out.append(_opaque(name, value, choice))
 

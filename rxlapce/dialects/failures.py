@@ -112,7 +112,14 @@ STATUSES: Final[dict[int, _Verdict]] = {
 #: Kinds for which the same key never helps, whatever `x-should-retry` says.
 _KEY_IS_SPENT: Final = frozenset({ErrorKind.AUTH, ErrorKind.BILLING, ErrorKind.QUOTA})
 
-REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "apim-request-id", "x-ms-request-id", "x-generation-id")
+REQUEST_ID_HEADERS: Final = (
+    "request-id",
+    "x-request-id",
+    "apim-request-id",
+    "x-ms-request-id",
+    "x-generation-id",
+    "x-amzn-requestid",
+)
 
 
 @dataclass(frozen=True, slots=True)

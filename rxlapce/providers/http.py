@@ -13,6 +13,7 @@ from typing import Final, Self
 import aiohttp
 from reactivex import Observable
 
+from rxlapce.dialects.failures import request_id
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, writable
 from rxlapce.flow import Exchange, Tasks, from_reads
 from rxlapce.providers.auth import Auth
@@ -26,8 +27,6 @@ READ_BUFFER_BYTES: Final = 16 * 1024
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_HEADER_CHARS: Final = 2048
-
-REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-generation-id", "apim-request-id", "x-amzn-requestid")
 
 #: The proxy's URL for a URL, None for none.
 ProxyFor = Callable[[str], str | None]
@@ -187,8 +186,7 @@ class HttpClient:
             exchange.status = response.status
             exchange.content_type = response.content_type
             exchange.last_read_s = asyncio.get_running_loop().time()
-            found = (response.headers.get(name) for name in REQUEST_ID_HEADERS)
-            told = next((value for value in found if value), None)
+            told = request_id(response.headers)
             exchange.provider_request_id = None if told is None else writable(told, MAX_HEADER_CHARS)
             if response.status >= 300:
                 raise await _refusal(response, call, exchange)

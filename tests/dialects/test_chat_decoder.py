@@ -201,3 +201,11 @@ TABLE: dict[str, tuple[list[Event], list[StreamToken]]] = {
 def test_events_become_tokens(case: str) -> None:
     events, expected = TABLE[case]
     assert tokens_of(*events) == expected
+
+
+@pytest.mark.parametrize("second", ['{"index":0}', '{"index":0,"delta":null}', '{"delta":{"novel":1}}'])
+def test_two_entries_of_one_choice_may_lack_a_delta(second: str) -> None:
+    out: list[StreamToken] = []
+    event = Event(f'{{"choices":[{{"index":0,"delta":{{"novel":{{"a":1}}}}}},{second}]}}')
+    assert not ChatDecoder().feed(event, out)
+    assert Opaque("novel", '{"a":1}') in out
