@@ -21,6 +21,9 @@ from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 
 #: Longer lines than this are hard to read, however wide the terminal is.
 MAX_COLUMNS = 100
+#: Columns that stay free at the right, so that the `^C` that a terminal echoes behind a growing line does not wrap: the
+#: next drawing would miss its place by a line.
+FREE_COLUMNS = 2
 #: The last thoughts that are shown while there is no answer yet.
 MAX_THOUGHT_CHARS = 2000
 
@@ -125,8 +128,8 @@ class TerminalView:
     def rendered(self) -> RenderableType:
         """What has arrived, as Markdown; while only thoughts have, those, dimmed."""
         if self._pieces:
-            return Constrain(Markdown("".join(self._pieces)), MAX_COLUMNS)
-        return Constrain(Styled("".join(self._thinking)[-MAX_THOUGHT_CHARS:] or "...", style="dim"), MAX_COLUMNS)
+            return self._fitted(Markdown("".join(self._pieces)))
+        return self._fitted(Styled("".join(self._thinking)[-MAX_THOUGHT_CHARS:] or "...", style="dim"))
 
     def note(self, text: str) -> None:
         """A dimmed line."""
@@ -156,7 +159,10 @@ class TerminalView:
         self._print(table)
 
     def _print(self, what: RenderableType) -> None:
-        self._console.print(Constrain(what, MAX_COLUMNS))
+        self._console.print(self._fitted(what))
+
+    def _fitted(self, what: RenderableType) -> RenderableType:
+        return Constrain(what, min(MAX_COLUMNS, max(1, self._console.width - FREE_COLUMNS)))
 
     def __enter__(self) -> Self:
         self._live.__enter__()

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -18,6 +19,7 @@ from rxlapce.cli.main import cli
 from rxlapce.codec.frame import Flag, Frame, FrameDecoder
 from rxlapce.messages import Handshake, StreamChunk, decode
 from rxlapce.tokens import Text
+from rxlapce.transports.shm import Descriptors
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -100,6 +102,12 @@ def test_bytes_that_the_protocol_shows_are_the_frames_it_says() -> None:
     assert (first.flags, first.request_id) == (Flag.REQUEST, 0)
     assert decode(second.number, second.payload, receiver="client") == StreamChunk(0, Text("Hi"))
     assert (second.flags, second.request_id) == (Flag.RESPONSE | Flag.STREAM_PART, 7)
+
+
+def test_descriptors_that_the_protocol_lists_are_those_that_are_passed() -> None:
+    section = (ROOT / "docs/protocol.md").read_text().partition("## Shared memory")[2].partition("**Layout.**")[0]
+    listed = re.findall(r"^\d\. \*\*(\w+)\*\*", section, re.MULTILINE)
+    assert len(listed) == len(get_args(Descriptors)), listed
 
 
 # -- command lines ----------------------------------------------------------------------------------------------------
