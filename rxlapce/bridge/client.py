@@ -224,6 +224,8 @@ class Client:
             asyncio.get_running_loop().call_soon(incoming.receiver.on_error, self._lost)
             return request_id
         self._streams[request_id] = incoming
+        if self._ring is not None:
+            self._ring.watch(lambda: bool(self._streams))
         self._send(command, request_id)
         return request_id
 
@@ -335,12 +337,12 @@ class Client:
         self._break(error if isinstance(error, RxlapceError) else ProtocolError(str(error)))
 
     def on_socket_lost(self, error: Exception | None) -> None:
-        """The daemon is gone: what it had put into the ring is read first."""
+        """The daemon is gone, or says what is no frame: what it had put into the ring is read first."""
         if self._ring is not None and self._lost is None and self._connection is not None:
             self._ring.drain()
         why = f": it said {self._goodbye!r}" if self._goodbye else ""
         if isinstance(error, ProtocolError) and not isinstance(error, TruncatedFrame):
-            self._end(error)
+            self._break(error)  # the socket is still open, and the daemon would go on writing
         elif self._leaving:
             self._end(ConnectionLost(_CLOSED_HERE))
         else:  # also inside a frame: that is how it looks when the daemon is killed while it writes

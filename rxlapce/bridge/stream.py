@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from reactivex.abc import DisposableBase, SchedulerBase
@@ -47,7 +47,8 @@ class TokenStream(Stage[StreamToken]):
         --text--text--text--usage--finish-|
 
     Ends in `Finish` and completion, or on_error with a `ProviderError` (the daemon's word) or `ConnectionLost` (the
-    daemon is gone). `async for token in stream` does the same and raises the error; leaving the loop cancels.
+    daemon is gone). `async for token in stream` does the same and raises the error; leaving the loop cancels:
+    at once with `contextlib.aclosing(aiter(stream))`, else when the event loop collects the iterator.
 
     At most `window` frames are on their way or waiting to be iterated at any time: a slow reader of this stream stops
     its provider, and no other stream of the connection.
@@ -83,7 +84,8 @@ class TokenStream(Stage[StreamToken]):
         request_id = self._link.open(self._command(self._window), incoming)
         return Disposable(stop)
 
-    def __aiter__(self) -> AsyncIterator[StreamToken]:
+    # Its `aclose` is what `aclosing` needs.
+    def __aiter__(self) -> AsyncGenerator[StreamToken, None]:  # noqa: PYI058
         return self._iterate()
 
     async def _iterate(self) -> AsyncGenerator[StreamToken, None]:

@@ -4,17 +4,18 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rxlapce.bridge import connect
+from rxlapce.bridge import Client, connect
 from rxlapce.messages import TransportName
-from rxlapce.simulator import Outcome, Simulator
+from rxlapce.simulator import Outcome, Served, Simulator
 from rxlapce.testing.asking import Collected, ask, heard, truth
 from rxlapce.testing.daemons import DaemonProcess, EmbeddedDaemon, daemon_process
 from rxlapce.testing.processes import Footprint, resident_bytes, state, until
@@ -27,10 +28,15 @@ UNCOUNTED = 1 << 30
 """A window that never stops a stream: only the way itself can."""
 
 
+def shared_memory() -> set[str]:
+    """What has a name in shared memory."""
+    return {file.name for file in Path("/dev/shm").iterdir()}  # noqa: S108 - looked at, not used
+
+
 @contextlib.asynccontextmanager
 async def editor(
     path: Path, transport: str, options: str, window: int = 1024
-) -> AsyncIterator[asyncio.subprocess.Process]:
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     """An editor's process whose stream has brought its first token; killed at the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, Path(__file__).with_name("editor_process.py"), path, transport, f"local/sim:{options}",
@@ -63,15 +69,16 @@ async def kill_editors(simulator: Simulator, path: Path, transport: str, times: 
 
 
 async def leaves_nothing(simulator: Simulator, daemon: DaemonProcess, transport: str, times: int) -> None:
-    named = list(Path("/dev/shm").iterdir())  # noqa: S108 - looked at, not used
-    await kill_editors(simulator, daemon.path, transport, 4)  # what is made once and kept
+    named = shared_memory()
+    await kill_editors(simulator, daemon.path, transport, 2)  # what is made once and kept
     before = Footprint.of(daemon.pid)
     await kill_editors(simulator, daemon.path, transport, times)
     await until(lambda: Footprint.of(daemon.pid).descriptors == before.descriptors)
     after = Footprint.of(daemon.pid)
-    assert after.threads == before.threads
+    # Descriptors and memory tell of leaks; of threads there is the main one and asyncio's pool, which fills by and by.
+    assert after.threads <= 1 + min(32, (os.cpu_count() or 1) + 4)
     assert after.resident_bytes - before.resident_bytes < 2 * MIB, (before, after)
-    assert list(Path("/dev/shm").iterdir()) == named  # noqa: S108 - as above
+    assert shared_memory() == named
     async with await connect(daemon.path) as client:
         assert (await client.chat(ask("tokens=3"))).text
 
@@ -132,10 +139,10 @@ def transport_of(name: str) -> TransportName:
     return "shm" if name == "shm" else "socket"
 
 
-async def standing(simulator: Simulator, other: Any, stopped: Any) -> int:
+async def standing(simulator: Simulator, other: Client, stopped: Served) -> int:
     """The tokens written for the stopped editor, once they no longer grow while another one's stream goes by whole."""
     while True:
-        written: int = stopped.tokens
+        written = stopped.tokens
         async with asyncio.timeout(5):
             tokens = [token async for token in other.chat_stream(ask("tokens=5000", prompt="me too"))]
         assert isinstance(tokens[-1], Finish)
@@ -165,13 +172,10 @@ async def test_an_editor_that_stands_still_for_long_costs_no_memory(path: Path, 
 
 @both_ways
 async def test_an_iterator_that_is_not_advanced_stops_its_stream_by_credit(
-    embedded: EmbeddedDaemon, transport: TransportName
+    embedded: EmbeddedDaemon, simulator: Simulator, transport: TransportName
 ) -> None:
-    async with (
-        Simulator(seed=5, send_buffer_bytes=65_536),
-        await connect(embedded.path, transport=transport) as client,
-    ):
-        stream = aiter(client.chat_stream(ask("tokens=30000", provider="openai"), window=16))
+    async with await connect(embedded.path, transport=transport) as client:
+        stream = aiter(client.chat_stream(ask("tokens=3000", provider="openai"), window=16))
         tokens = [await anext(stream)]
         # The others of the connection are not held up.
         other = Collected(client.chat_stream(ask("tokens=3000", provider="openai")))
@@ -182,5 +186,5 @@ async def test_an_iterator_that_is_not_advanced_stops_its_stream_by_credit(
         assert sink.seq == 16
         assert client.chunks == 16 + len(other.items) - 1  # its Finish is no chunk
         tokens += [token async for token in stream]
-        assert len(tokens) == 30_002
-        assert heard(tokens).text.startswith(tokens[0].text)  # type: ignore[union-attr]  # the first token is a Text
+        assert len(tokens) == 3_002
+        assert heard(tokens) == await truth(simulator, 0)

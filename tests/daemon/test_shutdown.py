@@ -26,6 +26,10 @@ def base_url(simulator: Simulator) -> tuple[str, str]:
     return "--base-url", f"{simulator.base_url}/v1"
 
 
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
 async def exit_code(daemon: DaemonProcess, within_s: float = 3.0) -> int:
     async with asyncio.timeout(within_s):
         return await daemon.exit_code()
@@ -51,7 +55,7 @@ async def test_running_streams_finish_while_it_drains(
         await client.closed.wait()
         with pytest.raises(ConnectionLost, match="it said 'shutdown'"):
             await client.ping()
-    assert not path.exists()
+    assert not is_there(path)
 
 
 @both_ways
@@ -68,15 +72,14 @@ async def test_without_draining_each_request_gets_its_error_then_the_goodbye(
         answer = asyncio.ensure_future(client.chat(ask("fault=hang")))
         await simulator.wait_until(lambda: len(simulator.requests) == 6)
         daemon.terminate()
-        errors = [await stream.end() for stream in streams]
-        errors += await asyncio.gather(answer, return_exceptions=True)  # type: ignore[arg-type]  # an exception it is
-        for error in errors:
+        ends = [await stream.end() for stream in streams]
+        for error in (*ends, *await asyncio.gather(answer, return_exceptions=True)):
             assert isinstance(error, ProviderError), error
             assert (error.kind, error.message) == (ErrorKind.CANCELLED, "the daemon is stopping")
         await client.closed.wait()
         assert await exit_code(daemon) == 0
         await simulator.wait_until(lambda: simulator.outcomes == [Outcome.CLIENT_GONE] * 6)
-    assert not path.exists()
+    assert not is_there(path)
 
 
 async def test_new_requests_are_refused_while_it_drains_and_a_second_signal_does_not_wait(
@@ -143,7 +146,7 @@ async def test_it_stops_when_its_parent_is_gone(simulator: Simulator, path: Path
     async with daemon_process(path, *base_url(simulator), "--drain", "60") as daemon:
         daemon.let_go()
         assert await exit_code(daemon) == 0
-    assert not path.exists()
+    assert not is_there(path)
 
 
 async def test_a_running_daemon_is_stopped_in_order_and_its_folder_removed(simulator: Simulator) -> None:
@@ -154,7 +157,7 @@ async def test_a_running_daemon_is_stopped_in_order_and_its_folder_removed(simul
     error = await got.end()
     assert isinstance(error, ProviderError)
     assert error.kind is ErrorKind.CANCELLED
-    assert not path.parent.exists()
+    assert not is_there(path.parent)
     await client.aclose()
 
 

@@ -18,6 +18,10 @@ pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])
 both_ways = pytest.mark.parametrize("transport", ["shm", "socket"])
 
 
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
 def shared_memory() -> set[str]:
     """What has a name in shared memory."""
     return {file.name for file in Path("/dev/shm").iterdir()}  # noqa: S108 - looked at, not used
@@ -75,7 +79,7 @@ async def test_a_new_daemon_takes_the_dead_ones_socket_over(
     daemon: DaemonProcess, simulator: Simulator, path: Path
 ) -> None:
     await daemon.kill()
-    assert path.exists()
+    assert is_there(path)
     with pytest.raises(DaemonNotRunning, match="start it with: rxlapce serve"):
         await connect(path)
     async with daemon_process(path, "--base-url", f"{simulator.base_url}/v1"), await connect(path) as client:
