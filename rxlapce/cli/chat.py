@@ -11,6 +11,7 @@ import msgspec
 
 from rxlapce.bridge import connect
 from rxlapce.cli.loop import run
+from rxlapce.cli.screen import printable
 from rxlapce.messages import ChatRequest, Message, TransportName
 from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 
@@ -96,10 +97,10 @@ class _Prose:
         if isinstance(token, Reasoning):
             if sys.stderr.isatty():
                 self._thinking = True
-                click.secho(token.text, dim=True, nl=False, err=True)
+                click.secho(printable(token.text), dim=True, nl=False, err=True)
         elif isinstance(token, Text | Refusal):
             if self._thinking:
                 self._thinking = False
                 click.echo("\n", err=True)
-            click.echo(token.text, nl=False)
+            click.echo(printable(token.text) if sys.stdout.isatty() else token.text, nl=False)
             self._open_line = not token.text.endswith("\n") if token.text else self._open_line

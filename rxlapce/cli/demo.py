@@ -18,7 +18,6 @@ from rxlapce.cli.loop import run
 from rxlapce.config.env import check_base_url, load_provider_configs_from_env
 from rxlapce.errors import ConfigError
 from rxlapce.messages import ChatRequest, Message, TransportName
-from rxlapce.providers.http import HttpClient
 from rxlapce.providers.provider import list_models
 from rxlapce.tokens import VISIBLE, Finish, StreamToken, Text, Usage, UsageReport
 
@@ -180,6 +179,8 @@ async def _choose(model: str | None, base_url: str | None, local_model: bool, si
 async def _first_model(base_url: str) -> str:
     """The first model that the server lists."""
     provider = load_provider_configs_from_env({**os.environ, "LOCAL_BASE_URL": base_url})["local"]
+    from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load
+
     async with HttpClient() as client:
         models = await list_models(client, provider)
     if not models:

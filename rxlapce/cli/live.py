@@ -17,6 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text as Styled
 
+from rxlapce.cli.screen import printable
 from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 
 #: Longer lines than this are hard to read, however wide the terminal is.
@@ -78,7 +79,7 @@ class PlainView:
     def show(self, token: StreamToken) -> None:
         """The token's text."""
         if isinstance(token, Text | Refusal) and token.text:
-            click.echo(token.text, nl=False)
+            click.echo(printable(token.text) if sys.stdout.isatty() else token.text, nl=False)
             self._open_line = not token.text.endswith("\n")
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
@@ -143,9 +144,9 @@ class TerminalView:
     def show(self, token: StreamToken) -> None:
         """Takes the token; it is seen at the next drawing."""
         if isinstance(token, Text | Refusal):
-            self._pieces.append(token.text)
+            self._pieces.append(printable(token.text))
         elif isinstance(token, Reasoning):
-            self._thinking.append(token.text)
+            self._thinking.append(printable(token.text))
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
         """Aligned lines under a rule, names dimmed."""

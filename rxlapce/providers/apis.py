@@ -10,7 +10,14 @@ from typing import Final
 from reactivex import Observable
 
 from rxlapce.codec.event import Event
-from rxlapce.dialects import AnthropicMessages, ChatCompletions, Responses
+from rxlapce.dialects import (
+    AnthropicComplete,
+    AnthropicMessages,
+    ChatCompletions,
+    Completions,
+    GenerateContent,
+    Responses,
+)
 from rxlapce.operators.decode import sse_decode
 from rxlapce.typing import Dialect
 
@@ -39,5 +46,8 @@ FRAMINGS: Final[dict[str, Framing]] = {framing.name: framing for framing in (SSE
 APIS: Final[dict[str, Api]] = {
     "openai.chat.completions": Api(ChatCompletions, SSE),
     "openai.responses": Api(Responses, SSE),
+    "openai.completions": Api(Completions, SSE),
     "anthropic.messages": Api(AnthropicMessages, SSE),
+    "anthropic.complete": Api(AnthropicComplete, SSE),
+    "gemini.streamGenerateContent?alt=sse": Api(GenerateContent, SSE),
 }

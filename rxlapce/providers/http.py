@@ -5,7 +5,7 @@ provider says is scrubbed of the request's secrets before it is kept.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
@@ -16,16 +16,14 @@ from reactivex import Observable
 from rxlapce.dialects.failures import request_id
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, writable
 from rxlapce.flow import Exchange, Tasks, from_reads
-from rxlapce.providers.auth import Auth
-from rxlapce.secret import scrub
+from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, told_by
 
 #: What one read takes at most, and what aiohttp holds of a response before it stops reading the socket (at twice this,
 #: and what the last recv brought, up to 256 KiB). The gate is asked between reads, so this, with the smallest event of
 #: a provider, also bounds how many tokens come to our own buffer after its gate has closed.
 READ_BUFFER_BYTES: Final = 16 * 1024
-#: Error bodies and unary answers are read whole, up to these.
+#: Error bodies are read up to this; the rest tells nothing.
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 MAX_HEADER_CHARS: Final = 2048
 
 #: The proxy's URL for a URL, None for none.
@@ -35,23 +33,6 @@ ProxyFor = Callable[[str], str | None]
 def no_proxy(url: str) -> str | None:
     """The direct way to every URL."""
     return None
-
-
-ReadError = Callable[[int, Mapping[str, str], bytes], ProviderError]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpCall:
-    """One request: where, what, as whom, and how to read the provider's error bodies."""
-
-    provider: str
-    url: str
-    body: bytes
-    auth: Auth
-    read_error: ReadError
-    headers: Mapping[str, str]
-    accept: str = "application/json"
-    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,18 +196,6 @@ async def _refusal(response: aiohttp.ClientResponse, call: HttpCall, exchange: E
         error = call.read_error(response.status, headers, body)
     error.phase = Phase.HEADERS
     return told_by(error, call, exchange)
-
-
-def told_by(error: ProviderError, call: HttpCall, exchange: Exchange) -> ProviderError:
-    """`error` with the exchange's facts filled in and every secret of the call masked."""
-    error.provider = error.provider or call.provider
-    error.status = exchange.status if error.status is None else error.status
-    error.request_id = error.request_id or exchange.provider_request_id
-    error.message = scrub(error.message, call.auth.secrets)
-    error.args = (error.message,)
-    if error.raw is not None:
-        error.raw = scrub(error.raw, call.auth.secrets)
-    return error
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:

@@ -15,7 +15,7 @@ from rxlapce.messages import ChatRequest
 from rxlapce.operators.decode import sse_decode
 from rxlapce.operators.token_map import token_map
 from rxlapce.providers.auth import Auth, NoAuth
-from rxlapce.providers.http import MAX_ANSWER_BYTES, HttpCall, HttpClient, told_by
+from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, HttpSource, told_by
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import Dialect
 
@@ -53,7 +53,7 @@ class Provider:
 
 
 def chat_stream(
-    client: HttpClient, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
+    client: HttpSource, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
 ) -> Observable[StreamToken]:
     """The answer to `request` as a cold Observable of tokens: subscribing sends it, disposing cancels it.
 
@@ -174,7 +174,7 @@ def _unary(provider: Provider, receiver: Receiver[StreamToken]) -> Receiver[byte
 
 
 async def chat(
-    client: HttpClient, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
+    client: HttpSource, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
 ) -> list[StreamToken]:
     """The answer to `request` in one piece, as tokens with `Finish` last. Raises `ProviderError`."""
     exchange.provider, exchange.model = provider.name, model
@@ -198,7 +198,7 @@ class _ModelList(msgspec.Struct):
     data: list[_ListedModel]
 
 
-async def list_models(client: HttpClient, provider: Provider) -> list[str]:
+async def list_models(client: HttpSource, provider: Provider) -> list[str]:
     """The models that the provider lists, by its own names. Costs nothing. Raises `ProviderError`."""
     exchange = Exchange(provider=provider.name)
     call = HttpCall(

@@ -10,7 +10,7 @@ from rxlapce.errors import ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.messages import ChatRequest, CompletionRequest
 from rxlapce.operators.timeouts import stream_timeouts
-from rxlapce.providers.http import HttpClient
+from rxlapce.providers.call import HttpSource
 from rxlapce.providers.provider import chat as provider_chat
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
 from rxlapce.routing.router import Router
@@ -29,7 +29,7 @@ class StreamTimeouts:
 class ProviderManager:
     """Asks whoever the request's model names. Holds no state of its own."""
 
-    def __init__(self, client: HttpClient, router: Router, timeouts: StreamTimeouts | None = None) -> None:
+    def __init__(self, client: HttpSource, router: Router, timeouts: StreamTimeouts | None = None) -> None:
         self.client = client
         self.router = router
         self.timeouts = timeouts or StreamTimeouts()

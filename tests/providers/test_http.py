@@ -10,7 +10,8 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange
 from rxlapce.providers.auth import Auth, Bearer, NoAuth
-from rxlapce.providers.http import READ_BUFFER_BYTES, HttpCall, HttpClient, HttpTimeouts
+from rxlapce.providers.call import HttpCall
+from rxlapce.providers.http import READ_BUFFER_BYTES, HttpClient, HttpTimeouts
 from rxlapce.secret import Secret
 from rxlapce.testing.scripted import CHUNKED, Peer, ScriptedServer, chunk
 

@@ -1,0 +1,55 @@
+"""A request as the HTTP client takes it: what stands between the providers and the client, without loading either."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from reactivex import Observable
+
+from rxlapce.errors import ProviderError
+from rxlapce.flow import Exchange
+from rxlapce.providers.auth import Auth
+from rxlapce.secret import scrub
+
+#: A unary answer is read whole, up to this.
+MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+
+ReadError = Callable[[int, Mapping[str, str], bytes], ProviderError]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpCall:
+    """One request: where, what, as whom, and how to read the provider's error bodies."""
+
+    provider: str
+    url: str
+    body: bytes
+    auth: Auth
+    read_error: ReadError
+    headers: Mapping[str, str]
+    accept: str = "application/json"
+    method: str = "POST"
+
+
+class HttpSource(Protocol):
+    """What a provider needs of an HTTP client: `providers.http.HttpClient` over sockets, a script in a test."""
+
+    def stream(self, call: HttpCall, exchange: Exchange) -> Observable[bytes]:
+        """Send `call` on subscribe and emit the response body as it arrives; see `HttpClient.stream`."""
+        ...
+
+    async def fetch(self, call: HttpCall, exchange: Exchange) -> bytes:
+        """Send `call` and return the whole body of a successful response. Raises `ProviderError`."""
+        ...
+
+
+def told_by(error: ProviderError, call: HttpCall, exchange: Exchange) -> ProviderError:
+    """`error` with the exchange's facts filled in and every secret of the call masked."""
+    error.provider = error.provider or call.provider
+    error.status = exchange.status if error.status is None else error.status
+    error.request_id = error.request_id or exchange.provider_request_id
+    error.message = scrub(error.message, call.auth.secrets)
+    error.args = (error.message,)
+    if error.raw is not None:
+        error.raw = scrub(error.raw, call.auth.secrets)
+    return error

@@ -1,0 +1,15 @@
+import pytest
+
+from rxlapce.cli.screen import printable
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("plain\ttext\nof two lines, \U0001f680 and \u00e9", None),
+        ("\x1b]52;c;aGFoYQ==\x07", "]52;c;aGFoYQ=="),
+        ("a\x1b[2Jb\rc\x08\x7f\x9b1m", "a[2Jbc1m"),
+    ],
+)
+def test_what_could_command_a_terminal_is_left_out(said: str, shown: str | None) -> None:
+    assert printable(said) == (said if shown is None else shown)
