@@ -145,7 +145,7 @@ class Handshake(Control):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingGrant(DataClassJsonMixin):
-    """The shared ring that comes with the acknowledgement; its descriptors are, in order, memory, data, space."""
+    """The ring that comes with the acknowledgement; its descriptors are, in order, memory and wake-up socket."""
 
     capacity: int
 

@@ -2,7 +2,7 @@
 
     client                                   daemon
       | -- Handshake(versions, transport) --> |   uid checked before a byte is read
-      | <-- HandshakeAck(version, ring) ----- |   with the ring's three descriptors, if there is one
+      | <-- HandshakeAck(version, ring) ----- |   with the ring's two descriptors, if there is one
       | <-- ProtocolFailure(error) ---------- |   instead, and then both sides raise HandshakeRefused
 
 Every wait has the caller's deadline. The socket stays the caller's: nothing here closes it. Received descriptors are
@@ -40,7 +40,7 @@ MAX_HANDSHAKE_BYTES: Final = 64 * 1024
 _READ_BYTES: Final = 4096
 _PAYLOAD_AT: Final = slice(8, 12)
 _CLOEXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_RING_FDS: Final = 3
+_RING_FDS: Final = 2
 _FD_BYTES: Final = array.array("i").itemsize
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What the client knows after a handshake. `fds` is empty, or memory, data and space: the caller's to close."""
+    """What the client knows after a handshake. `fds` is empty, or memory and wake-up socket: the caller's to close."""
 
     ack: HandshakeAck
     fds: tuple[int, ...]
@@ -323,16 +323,16 @@ def _read_ack(received: Received, handshake: Handshake) -> HandshakeAck:
     if message.version not in handshake.versions:
         raise HandshakeRefused(f"the daemon chose version {message.version}, which was not offered")
     if message.transport == "shm" and len(received.fds) != _RING_FDS:
-        raise HandshakeRefused(f"the daemon grants a ring with {len(received.fds)} descriptors instead of 3")
+        raise HandshakeRefused(f"the daemon grants a ring with {len(received.fds)} descriptors instead of {_RING_FDS}")
     if message.transport == "shm" and (handshake.transport != "shm" or message.ring is None):
         raise HandshakeRefused("the daemon grants a ring that was not asked for, or without its size")
     return message
 
 
 def ring_fds(agreed: Agreed) -> Descriptors:
-    """The three descriptors of a granted ring. Raises ValueError where there is none."""
-    memory, data, space = agreed.fds
-    return memory, data, space
+    """The two descriptors of a granted ring. Raises ValueError where there is none."""
+    memory, wake = agreed.fds
+    return memory, wake
 
 
 def _frame(message: WireMessage, flags: Flag) -> bytes:

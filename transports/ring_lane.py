@@ -1,7 +1,7 @@
 """The two ends of a ring as they live in an event loop, whatever it is that wakes them.
 
-`shm.py` wakes by eventfd across processes, `memory.py` by `call_soon` within one. Both ends follow one rule: say that
-you sleep (or wait), fence, look once more, and only then rest. See `ring.py` for why.
+`shm.py` wakes by a socket pair across processes, `memory.py` by `call_soon` within one. Both ends follow one rule: say
+that you sleep (or wait), fence, look once more, and only then rest. See `ring.py` for why.
 """
 
 import asyncio

@@ -1,11 +1,15 @@
-"""Frames through shared memory: a sealed memfd with a ring in it, and two eventfds to wake by.
+"""Frames through shared memory: a sealed memfd with a ring in it, and a socket pair to wake each other by (`wake.py`).
 
-The sender makes everything and passes the three descriptors over the Unix socket (`handshake.py`). Nothing has a name,
+The sender makes everything and passes the two descriptors over the Unix socket (`handshake.py`). Nothing has a name,
 so nothing can be left behind: the kernel frees all of it with the last process that holds it, kill -9 or not. The
 socket beside it stays the sign of life; a ring alone cannot tell that its peer has died.
 
 Both sides map the memory writable. It is sealed against shrinking and growing, so that no peer can turn an access
 into SIGBUS by truncating it; what the peer writes into it is treated as hostile (`ring.py`).
+
+**Two nets.** The fences leave no way to miss a wake-up, but a peer may have a bug, and the kernel no memory for a byte.
+So whoever waits for the other side also looks by itself every `NET_S`: the sender while the ring is full, the receiver
+while its owner waits for frames (`watch`). Who waits for nothing sleeps without a timer.
 """
 
 import asyncio
@@ -13,6 +17,7 @@ import errno
 import fcntl
 import mmap
 import os
+import socket
 import stat
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
@@ -23,43 +28,29 @@ from rxlapce.transports.intake import FrameIntake, OnFrames
 from rxlapce.transports.lane import ByteLane
 from rxlapce.transports.ring import DATA_OFFSET, RingReader, RingWriter
 from rxlapce.transports.ring_lane import ROUND_BYTES, RingDrain, RingLane
+from rxlapce.transports.wake import WakeSocket
 
 DEFAULT_CAPACITY: Final = 1024 * 1024
 MAX_CAPACITY: Final = 1024 * 1024 * 1024
-#: How long a missed wake-up can last. The fences leave no way to miss one; this bounds what a bug of a peer can cost.
+#: How long a missed wake-up can last.
 NET_S: Final = 0.1
 
-Descriptors = tuple[int, int, int]
+#: The memory, and the peer's end of the wake-up sockets.
+Descriptors = tuple[int, int]
 
 
 def shm_unavailable() -> str | None:
     """Why shared memory cannot be used on this system; None if it can."""
     if not (hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")):
         return "shared memory needs Linux: this system has no sealed memory files (memfd_create)"
-    if not hasattr(os, "eventfd"):
-        return "shared memory needs Linux: this system has no event descriptors (eventfd)"
     return None
-
-
-def _clear(event_fd: int) -> bool:
-    """Take the wake-ups that wait; return whether there was one."""
-    try:
-        os.eventfd_read(event_fd)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _wake(event_fd: int) -> None:
-    with suppress(BlockingIOError):  # the counter is full: the peer is awake already, or never reads it
-        os.eventfd_write(event_fd, 1)
 
 
 class ShmSender:
     """The sending end of a ring of `capacity` bytes, which it makes. Raises `OSError` where that is impossible.
 
-    Memory: `capacity` and 4 KiB, shared by both processes. Descriptors: memory, data, space; after `release_passed`
-    the mapping alone keeps the memory (CPython's mmap holds a duplicate of its own until `close`).
+    Memory: `capacity` and 4 KiB, shared by both processes. Descriptors: its end of the wake-up sockets, and the two to
+    pass; after `release_passed` the mapping alone keeps the memory (CPython's mmap holds a duplicate until `close`).
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -76,20 +67,19 @@ class ShmSender:
             fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             self._map = mmap.mmap(memory, size)
             undo.callback(self._map.close)
-            data = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            undo.callback(os.close, data)
-            space = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             undo.pop_all()
-        self.fds: Descriptors = (memory, data, space)
-        """What to pass: memory, data, space. The first is closed by `release_passed`, all by `close`."""
+        self.fds: Descriptors = (memory, theirs.detach())
+        """What to pass; closed by `release_passed`, and by `close`."""
         self.capacity = capacity
-        self._open = [memory, data, space]
+        self._unpassed: Descriptors | tuple[()] = self.fds
+        self._wake = WakeSocket(mine)
         self._loop = loop
         self._on_corrupt: Callable[[Exception], None] | None = None
         self._net: asyncio.TimerHandle | None = None
         self._closed = False
         self._ring = RingWriter(memoryview(self._map))
-        self._lane = _ShmLane(self._ring, lambda: _wake(data), self._corrupt, self._hang_net)
+        self._lane = _ShmLane(self._ring, self._wake.wake, self._corrupt, self._hang_net)
 
     @property
     def lane(self) -> ByteLane:
@@ -130,11 +120,10 @@ class ShmSender:
         return not self._closed and self._ring.reader_closed
 
     def release_passed(self) -> None:
-        """Close the memory's descriptor: it has been passed, and the mapping stays. Idempotent."""
-        memory = self.fds[0]
-        if memory in self._open:
-            self._open.remove(memory)
-            os.close(memory)
+        """Close `fds`: they have been passed, and the peer's end is from now on the peer's alone. Idempotent."""
+        passed, self._unpassed = self._unpassed, ()
+        for fd in passed:
+            os.close(fd)
 
     def start(self, on_corrupt: Callable[[Exception], None]) -> None:
         """Listen for room. `on_corrupt` gets the one `RingCorrupt` that ends the use of this ring."""
@@ -142,7 +131,7 @@ class ShmSender:
             raise RuntimeError("start is called once, before close")
         self._on_corrupt = on_corrupt
         self._loop = self._loop or asyncio.get_running_loop()
-        self._loop.add_reader(self.fds[2], self._room)
+        self._wake.listen(self._loop, self._lane.look)
 
     def close(self) -> None:
         """Tell the reader that this was all, and let go of everything here. Idempotent.
@@ -155,17 +144,10 @@ class ShmSender:
         self._lane.close()
         if self._net is not None:
             self._net.cancel()
-        if self._loop is not None and self._on_corrupt is not None:
-            self._loop.remove_reader(self.fds[2])
-        for fd in self._open:
-            os.close(fd)
-        self._open.clear()
+        self._wake.close()
+        self.release_passed()
         self._ring.release()
         self._map.close()
-
-    def _room(self) -> None:
-        _clear(self.fds[2])
-        self._lane.look()
 
     def _hang_net(self) -> None:
         if self._net is None:
@@ -225,30 +207,28 @@ class ShmReceiver:
         linger_s: float = 0.0,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._data, self._space = fds[1], fds[2]
         self._loop = loop
         self._on_corrupt = on_corrupt
         self._on_end = on_end
         self._net: asyncio.TimerHandle | None = None
+        self._expecting: Callable[[], bool] = bool
         self._started = False
         self._closed = False
         self.rescued = 0
         """How often the net was first to find bytes: the wake-up was still under way (a sender that lost the CPU
         between publishing and waking), or never came."""
         with ExitStack() as undo:
-            undo.callback(os.close, self._data)
-            undo.callback(os.close, self._space)
-            try:
-                self._map = _map_sealed(fds[0], capacity)
-            finally:
-                os.close(fds[0])
+            undo.callback(os.close, fds[0])
+            self._wake = WakeSocket.received(fds[1])
+            undo.callback(self._wake.close)
+            self._map = _map_sealed(fds[0], capacity)
             undo.callback(self._map.close)
-            _check_events(self._data, self._space)
             self._intake = FrameIntake(on_frames, self._ended, known)
             self._ring = RingReader(memoryview(self._map))
             undo.callback(self._ring.release)
-            self._drain = RingDrain(self._ring, self._intake, self._wake_writer, round_bytes, linger_s)
+            self._drain = RingDrain(self._ring, self._intake, self._wake.wake, round_bytes, linger_s)
             undo.pop_all()
+        os.close(fds[0])
 
     @property
     def wakeups(self) -> int:
@@ -266,9 +246,14 @@ class ShmReceiver:
             raise RuntimeError("start is called once, before close")
         self._started = True
         self._loop = self._loop or asyncio.get_running_loop()
-        self._loop.add_reader(self._data, self._woken)
-        self._net = self._loop.call_later(NET_S, self._fall)
+        self._wake.listen(self._loop, self._drain.woken)
         self._drain.look()
+
+    def watch(self, expecting: Callable[[], bool]) -> None:
+        """Look every `NET_S` seconds, woken or not, for as long as `expecting()` is true: call it when that begins."""
+        self._expecting = expecting
+        if self._net is None and self._started and not self._closed and not self._intake.ended:
+            self._hang_net()
 
     def pause(self) -> None:
         """Read nothing until `resume`: the ring fills, and the sender waits."""
@@ -295,22 +280,19 @@ class ShmReceiver:
         self._intake.mute()
         self._stop()
         self._drain.close()
-        os.close(self._data)
-        os.close(self._space)
+        self._wake.close()
         self._ring.release()
         self._map.close()
 
-    def _woken(self) -> None:
-        if _clear(self._data):
-            self._drain.woken()
-
-    def _wake_writer(self) -> None:
-        _wake(self._space)
+    def _hang_net(self) -> None:
+        self._net = (self._loop or asyncio.get_running_loop()).call_later(NET_S, self._fall)
 
     def _fall(self) -> None:
-        if self._loop is not None:
-            self._net = self._loop.call_later(NET_S, self._fall)
-        if _clear(self._data):
+        self._net = None
+        if not self._expecting():
+            return
+        self._hang_net()
+        if self._wake.take():
             self._drain.woken()
         elif self._drain.poll():
             self.rescued += 1
@@ -319,8 +301,7 @@ class ShmReceiver:
         if self._net is not None:
             self._net.cancel()
             self._net = None
-        if self._started and self._loop is not None:
-            self._loop.remove_reader(self._data)
+        self._wake.ignore()
 
     def _ended(self, error: Exception | None) -> None:
         self._stop()
@@ -328,16 +309,6 @@ class ShmReceiver:
             self._on_corrupt(error)
         elif self._on_end is not None:
             self._on_end()
-
-
-def _check_events(data: int, space: int) -> None:
-    try:
-        for event_fd in (data, space):
-            os.set_blocking(event_fd, False)
-        _clear(data)  # a wake-up taken here is not missed: `start` looks into the ring first
-        os.eventfd_write(space, 0)
-    except OSError as error:
-        raise RingCorrupt(f"the ring's event descriptors cannot be used: {error}") from None
 
 
 def _map_sealed(memory: int, capacity: int) -> mmap.mmap:

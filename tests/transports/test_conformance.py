@@ -54,9 +54,9 @@ def over_shm(capacity: int) -> OpenLink:
     async def open_link() -> AsyncGenerator[Link]:
         inbox = Inbox()
         sender = ShmSender(capacity)
-        memory, data, space = map(os.dup, sender.fds)  # as if passed: the receiver owns what it gets
+        memory, wake = map(os.dup, sender.fds)  # as if passed: the receiver owns what it gets
         receiver = ShmReceiver(
-            (memory, data, space),
+            (memory, wake),
             capacity,
             inbox.on_frames,
             inbox.on_end,
@@ -65,6 +65,7 @@ def over_shm(capacity: int) -> OpenLink:
         sender.release_passed()
         sender.start(inbox.on_end)
         receiver.start()
+        receiver.watch(lambda: True)
         writer = FrameWriter(sender.lane)
 
         async def close_sender() -> None:

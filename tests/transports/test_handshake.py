@@ -116,8 +116,8 @@ def test_a_ring_is_granted_and_its_memory_is_the_same(loop_factory: LoopFactory)
     assert accepted.shm is not None
     assert agreed.ack.ring is not None
     assert (agreed.ack.transport, agreed.ack.ring.capacity, agreed.ack.reason) == ("shm", 5000, None)
-    memory, data, space = ring_fds(agreed)
-    assert [os.get_inheritable(fd) for fd in (memory, data, space)] == [False, False, False]
+    memory, wake = ring_fds(agreed)
+    assert [os.get_inheritable(fd) for fd in (memory, wake)] == [False, False]
     accepted.shm.lane.write(memoryview(b"hello"))
     assert os.pread(memory, 5, 4096) == b"hello"
     release(accepted, agreed)
@@ -258,11 +258,11 @@ async def test_sending_to_a_peer_that_is_gone_is_connection_lost() -> None:
 Lie = tuple[HandshakeAck | ProtocolFailure | Heartbeat, Literal["shm", "socket"], int, str]
 LIES: list[Lie] = [
     (HandshakeAck(version=2), "socket", 0, "the daemon chose version 2, which was not offered"),
-    (HandshakeAck(transport="shm"), "shm", 3, "grants a ring that was not asked for, or without its size"),
-    (HandshakeAck(transport="shm"), "socket", 3, "grants a ring that was not asked for"),
-    (HandshakeAck(transport="shm", ring=RingGrant(capacity=1)), "shm", 2, "2 descriptors instead of 3"),
-    (Heartbeat(), "socket", 3, "no acknowledgement, but of type 0x0005"),
-    (ProtocolFailure(error="x", message="go away"), "shm", 3, "the daemon refused: go away"),
+    (HandshakeAck(transport="shm"), "shm", 2, "grants a ring that was not asked for, or without its size"),
+    (HandshakeAck(transport="shm"), "socket", 2, "grants a ring that was not asked for"),
+    (HandshakeAck(transport="shm", ring=RingGrant(capacity=1)), "shm", 1, "1 descriptors instead of 2"),
+    (Heartbeat(), "socket", 2, "no acknowledgement, but of type 0x0005"),
+    (ProtocolFailure(error="x", message="go away"), "shm", 2, "the daemon refused: go away"),
 ]
 
 
