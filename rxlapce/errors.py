@@ -11,7 +11,10 @@
     │   ├── RingCorrupt          an index in shared memory that cannot be true
     │   └── HandshakeRefused     the two sides do not agree on a version, or the peer is not allowed
     ├── CodecError               provider bytes that no reading of the framing's standard allows
-    │   └── EventTooLarge        one event past its size bound
+    │   ├── EventTooLarge        one event past its size bound
+    │   ├── BadEventStream       a message of an AWS event stream that its own lengths or checksums refute
+    │   ├── BadJsonArray         bytes that are no JSON array
+    │   └── UnfinishedBody       the bytes ended inside a body that marks its end
     └── ConnectionLost           the other process is gone
         └── DaemonNotRunning     nobody listens at the path
     DaemonAlreadyRunning         (a ConfigError) somebody already does
@@ -222,6 +225,33 @@ class CodecError(RxlapceError):
 
 class EventTooLarge(CodecError):
     """One event grew past its bound before it ended."""
+
+
+class EventStreamFault(StrEnum):
+    """Which check a message of an AWS event stream fails."""
+
+    PRELUDE_CRC = "prelude-crc"
+    TOTAL_LENGTH = "total-length"
+    HEADERS_LENGTH = "headers-length"
+    MESSAGE_CRC = "message-crc"
+    HEADER = "header"
+    DUPLICATE_HEADER = "duplicate-header"
+
+
+class BadEventStream(CodecError):
+    """A message of an AWS event stream that its own lengths or checksums refute; `fault` names the check."""
+
+    def __init__(self, fault: EventStreamFault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class BadJsonArray(CodecError):
+    """Bytes that are no JSON array: something else between its elements, or brackets that do not match."""
+
+
+class UnfinishedBody(CodecError):
+    """The bytes ended inside a body that marks its end: it was cut off."""
 
 
 class ConnectionLost(RxlapceError):
