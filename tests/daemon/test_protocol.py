@@ -156,7 +156,7 @@ async def test_a_ring_position_that_cannot_be_true_ends_the_connection_with_its_
     assert len(agreed.fds) > 1
     reader, writer = await asyncio.open_unix_connection(sock=sock)
     async with bystander(embedded), RawPeer(reader, writer, "client") as peer:
-        with mmap.mmap(memory, DATA_OFFSET + agreed.ack.ring.capacity) as shared:
+        with mmap.mmap(agreed.fds[0], DATA_OFFSET + agreed.ack.ring.capacity) as shared:
             shared[128:136] = (1 << 40).to_bytes(8, "little")  # the reader's position
             peer.send(stream("tokens=5"), 1)
             assert failure(await peer.receive_all()).error == "RingCorrupt"
