@@ -120,7 +120,9 @@ class AnswerBuilder:
                 self._of(token.choice).reasoning.append(token.text)
             case Refusal():
                 parts = self._of(token.choice)
-                parts.refusal = [*(parts.refusal or ()), token.text]
+                if parts.refusal is None:
+                    parts.refusal = []
+                parts.refusal.append(token.text)
             case ToolCall():
                 self._of(token.choice).add_call(token)
             case UsageReport():

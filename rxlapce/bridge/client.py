@@ -223,10 +223,10 @@ class Client:
         if self._lost is not None:
             asyncio.get_running_loop().call_soon(incoming.receiver.on_error, self._lost)
             return request_id
+        self._send(command, request_id)  # raises for what no frame can hold: then there is no stream
         self._streams[request_id] = incoming
         if self._ring is not None:
             self._ring.watch(lambda: bool(self._streams))
-        self._send(command, request_id)
         return request_id
 
     def grant(self, request_id: int, frames: int) -> None:

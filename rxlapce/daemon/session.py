@@ -47,7 +47,8 @@ from rxlapce.transports.unix import SocketConnection
 from rxlapce.transports.writer import FrameWriter
 
 RESPONSE = int(Flag.RESPONSE)
-_REQUESTS: Final = frozenset(NUMBERS[command] for command in (Chat, Complete, ChatStream, CompleteStream))
+_STREAMS: Final = frozenset(NUMBERS[command] for command in (ChatStream, CompleteStream))
+_REQUESTS: Final = _STREAMS | {NUMBERS[Chat], NUMBERS[Complete]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,8 @@ class Session:
                 if frame.number not in _REQUESTS or self._is_in_use(frame.request_id):
                     self.fail(error)
                 else:  # the connection is sound, and so are its other requests
-                    self._refuse(frame.request_id, ProviderError(ErrorKind.BAD_REQUEST, str(error), phase=Phase.ADMIT))
+                    refusal = ProviderError(ErrorKind.BAD_REQUEST, str(error), phase=Phase.ADMIT)
+                    self._refuse(frame.request_id, refusal, streaming=frame.number in _STREAMS)
             except ProtocolError as error:
                 self.fail(error)
 
@@ -163,7 +165,7 @@ class Session:
             case _:
                 raise ProtocolError(f"a {type(message).__name__} is not expected after the handshake")
 
-    def _admit(self, request_id: int) -> bool:
+    def _admit(self, request_id: int, *, streaming: bool) -> bool:
         """Whether a new request may run; a refusal has been answered."""
         if self._is_in_use(request_id):
             raise ProtocolError(f"request id {request_id} is in use")
@@ -177,17 +179,21 @@ class Session:
             )
         else:
             return True
-        self._refuse(request_id, refusal)
+        self._refuse(request_id, refusal, streaming=streaming)
         return False
 
     def _is_in_use(self, request_id: int) -> bool:
         return request_id in self.streams or request_id in self.unary
 
-    def _refuse(self, request_id: int, error: ProviderError) -> None:
-        self._require_stream_writer().send(FAILED, RESPONSE, request_id, error_frame(error, 0))
+    def _refuse(self, request_id: int, error: ProviderError, *, streaming: bool) -> None:
+        """Answer by the way that the request's answer would have come."""
+        if streaming:
+            self._require_stream_writer().send(FAILED, RESPONSE, request_id, error_frame(error, 0))
+        elif self._connection is not None:
+            self._connection.writer.send(FAILED, RESPONSE, request_id, error_frame(error, 0))
 
     def _start_stream(self, request_id: int, command: ChatStream | CompleteStream, credit: int | None) -> None:
-        if not self._admit(request_id):
+        if not self._admit(request_id, streaming=True):
             return
         writer = self._require_stream_writer()
         exchange = Exchange(request_id=f"{self.number}.{request_id}", model=command.request.model)
@@ -204,7 +210,7 @@ class Session:
             sink.cancel(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
 
     def _start_unary(self, request_id: int, command: Chat | Complete) -> None:
-        if not self._admit(request_id):
+        if not self._admit(request_id, streaming=False):
             return
         exchange = Exchange(request_id=f"{self.number}.{request_id}", model=command.request.model)
         request = _Unary(request_id, exchange, time.monotonic())
