@@ -14,6 +14,7 @@ from reactivex.abc import DisposableBase, SchedulerBase
 
 from rxlapce.codec.event import Event
 from rxlapce.codec.eventstream import MAX_MESSAGE_BYTES, MessageEvents
+from rxlapce.codec.google_sse import GoogleSSEDecoder
 from rxlapce.codec.json_array import MAX_ELEMENT_BYTES, JsonArrayDecoder
 from rxlapce.codec.ndjson import MAX_LINE_BYTES, NDJSONDecoder
 from rxlapce.codec.sse import MAX_EVENT_BYTES, SSEDecoder
@@ -50,6 +51,19 @@ def sse_decode(max_event_bytes: int = MAX_EVENT_BYTES) -> Decode:
     See the module and `SSEDecoder`. Raises ValueError for a bound under 1.
     """
     return _decode(lambda: SSEDecoder(max_event_bytes))
+
+
+def google_sse_decode(max_event_bytes: int = MAX_EVENT_BYTES) -> Decode:
+    r"""Emit server-sent events as Google's servers end them: `sse_decode`, and what the body ends in.
+
+        bytes   --"data: a\n\nda"--"ta: b\n"--|        bytes   --"data: a\n\n{"error"--": {}}"--|
+        events  --a---------------------b-|        events  --a------------------------E-|
+
+    That is an event without its blank line, if its data is one whole JSON value, or bare JSON, as an event named
+    `error`. An event may have `max_event_bytes`. See the module and `GoogleSSEDecoder`. Raises ValueError for a bound
+    under 1.
+    """
+    return _decode(lambda: GoogleSSEDecoder(max_event_bytes))
 
 
 def eventstream_decode(max_message_bytes: int = MAX_MESSAGE_BYTES) -> Decode:

@@ -1,8 +1,9 @@
 """`rxlapce decode`: recorded provider bytes in, one JSON object a file out, through the same operators as live."""
 
-from collections.abc import Callable, Iterator
+import base64
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import click
 import msgspec
@@ -11,10 +12,14 @@ from reactivex import Observable
 
 from rxlapce.answer import Answer, AnswerBuilder, Choice
 from rxlapce.codec.event import Event
+from rxlapce.codec.eventstream import EventStreamDecoder, Message
+from rxlapce.codec.google_sse import GoogleSSEDecoder
+from rxlapce.codec.json_array import JsonArrayDecoder
+from rxlapce.codec.ndjson import NDJSONDecoder
 from rxlapce.codec.sse import SSEDecoder
-from rxlapce.errors import CodecError, ErrorKind, Phase, ProviderError
+from rxlapce.errors import CodecError, ErrorKind, Phase, ProviderError, UnfinishedBody
 from rxlapce.operators.token_map import token_map
-from rxlapce.providers.apis import APIS, FRAMINGS, Api
+from rxlapce.providers.apis import APIS, EVENTSTREAM, FRAMINGS, GOOGLE_SSE, JSON_ARRAY, NDJSON, SSE, Api
 from rxlapce.tokens import StreamToken, Usage
 from rxlapce.typing import Dialect, StreamDecoder
 
@@ -39,6 +44,9 @@ CONTENT_TYPES: Final = {
 }
 JSON: Final = "application/json"
 CHUNK_BYTES: Final = 65536
+
+E = TypeVar("E")
+E_co = TypeVar("E_co", covariant=True)
 
 EPILOG: Final = """\b
 Examples:
@@ -86,9 +94,8 @@ def decode(
     """
     whole = True
     if events:
-        print_events = EVENT_PRINTERS[framing or "sse"]
         for file in files:
-            whole &= print_events(_chunks(_read(file), chunk_bytes))
+            whole &= _print_events(framing or SSE.name, _chunks(_read(file), chunk_bytes))
     elif framing is not None:
         raise click.UsageError("--framing goes with --events.")
     else:
@@ -255,22 +262,66 @@ def _print(line: dict[str, Any]) -> None:
     click.echo(msgspec.json.encode(line).decode())
 
 
-def _print_sse(chunks: Iterator[bytes]) -> bool:
+# -- events ---------------------------------------------------------------------------------------------------------
+
+
+class _Codec(Protocol[E_co]):
+    """What all codecs share, whatever their events are."""
+
+    @property
+    def error(self) -> CodecError | None: ...
+
+    def feed(self, data: bytes) -> Sequence[E_co]: ...
+
+    def close(self) -> Sequence[E_co]: ...
+
+
+def _print_events(framing: str, chunks: Iterator[bytes]) -> bool:
     """Print one body's events and how they ended; whether that was without an error."""
-    decoder = SSEDecoder()
+    if framing == SSE.name:
+        sse = SSEDecoder()
+        return _print_all(sse, chunks, _event, lambda: {"last_event_id": sse.last_event_id, "retry": sse.retry_ms})
+    if framing == EVENTSTREAM.name:
+        messages = EventStreamDecoder()
+        return _print_all(messages, chunks, _message, lambda: {"incomplete_tail_bytes": messages.incomplete_tail_bytes})
+    return _print_all(PLAIN_CODECS[framing](), chunks, _event, dict[str, Any])
+
+
+#: The framings whose events are all there is to tell.
+PLAIN_CODECS: Final[dict[str, Callable[[], _Codec[Event]]]] = {
+    GOOGLE_SSE.name: GoogleSSEDecoder,
+    JSON_ARRAY.name: JsonArrayDecoder,
+    NDJSON.name: NDJSONDecoder,
+}
+
+
+def _print_all(
+    codec: _Codec[E],
+    chunks: Iterator[bytes],
+    describe: Callable[[E], dict[str, Any]],
+    besides: Callable[[], dict[str, Any]],
+) -> bool:
     try:
         for chunk in chunks:
-            for event in decoder.feed(chunk):
-                _print({"event": event.event, "data": event.data, "id": event.id})
-        decoder.close()
+            for event in codec.feed(chunk):
+                _print(describe(event))
+        for event in codec.close():
+            _print(describe(event))
+        if codec.error is not None:
+            raise codec.error
     except CodecError as error:
-        _print({"error": {"kind": ErrorKind.PROTOCOL.value, "message": str(error)}})
+        kind = ErrorKind.TRUNCATED if isinstance(error, UnfinishedBody) else ErrorKind.PROTOCOL
+        _print({"error": {"kind": kind.value, "message": str(error)}})
         return False
-    _print({"end": True, "last_event_id": decoder.last_event_id, "retry": decoder.retry_ms})
+    _print({"end": True, **besides()})
     return True
 
 
-#: For --events: framing -> what prints a body's events, then how they ended, and tells if that was without an error.
-EVENT_PRINTERS: Final[dict[str, Callable[[Iterator[bytes]], bool]]] = {
-    "sse": _print_sse,
-}
+def _event(event: Event) -> dict[str, Any]:
+    return {"event": event.event, "data": event.data, "id": event.id}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """An AWS message with its typed headers: binary as base64, a timestamp in milliseconds, a UUID as its text."""
+    headers = [{"name": name, **msgspec.to_builtins(header)} for name, header in message.headers.items()]
+    return {"headers": headers, "payload_base64": base64.b64encode(message.payload).decode()}

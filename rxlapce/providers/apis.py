@@ -18,7 +18,13 @@ from rxlapce.dialects import (
     GenerateContent,
     Responses,
 )
-from rxlapce.operators.decode import sse_decode
+from rxlapce.operators.decode import (
+    eventstream_decode,
+    google_sse_decode,
+    json_array_decode,
+    ndjson_decode,
+    sse_decode,
+)
 from rxlapce.typing import Dialect
 
 
@@ -40,8 +46,16 @@ class Api:
 
 
 SSE: Final = Framing(name="sse", media_type="text/event-stream", decode=sse_decode)
+GOOGLE_SSE: Final = Framing(name="google-sse", media_type="text/event-stream", decode=google_sse_decode)
+JSON_ARRAY: Final = Framing(name="json-array", media_type="application/json", decode=json_array_decode)
+NDJSON: Final = Framing(name="ndjson", media_type="application/x-ndjson", decode=ndjson_decode)
+EVENTSTREAM: Final = Framing(
+    name="eventstream", media_type="application/vnd.amazon.eventstream", decode=eventstream_decode
+)
 
-FRAMINGS: Final[dict[str, Framing]] = {framing.name: framing for framing in (SSE,)}
+FRAMINGS: Final[dict[str, Framing]] = {
+    framing.name: framing for framing in (SSE, GOOGLE_SSE, JSON_ARRAY, NDJSON, EVENTSTREAM)
+}
 
 APIS: Final[dict[str, Api]] = {
     "openai.chat.completions": Api(ChatCompletions, SSE),
@@ -49,5 +63,6 @@ APIS: Final[dict[str, Api]] = {
     "openai.completions": Api(Completions, SSE),
     "anthropic.messages": Api(AnthropicMessages, SSE),
     "anthropic.complete": Api(AnthropicComplete, SSE),
-    "gemini.streamGenerateContent?alt=sse": Api(GenerateContent, SSE),
+    "gemini.streamGenerateContent?alt=sse": Api(GenerateContent, GOOGLE_SSE),
+    "gemini.streamGenerateContent (JSON array)": Api(GenerateContent, JSON_ARRAY),
 }

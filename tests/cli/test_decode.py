@@ -198,7 +198,7 @@ def test_an_event_past_its_bound_is_an_error_line(tmp_path: Path) -> None:
         (("--provider", "openai", "--api", "openai.telepathy", "-"), "supported: openai.chat.completions, "),
         (("--provider", "openai", "-"), "--api"),
         (("--framing", "sse", "-"), "--events"),
-        (("--framing", "ndjson", "--events", "-"), "sse"),
+        (("--framing", "yaml", "--events", "-"), "json-array"),
         ((*CHAT, "--content-type", "application/vnd.amazon.eventstream", "-"), "supported: text/event-stream"),
         ((*CHAT, "--status", "99", "-"), "99"),
         ((*CHAT, "--chunk-bytes", "0", "-"), "0"),

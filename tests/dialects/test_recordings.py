@@ -7,8 +7,11 @@ the repository. Run as a script, this prints the agreement by provider and API.
 import json
 import os
 import sys
+from base64 import b64decode
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.operators.token_map import token_map
 from rxlapce.providers.apis import APIS, Api
-from rxlapce.tokens import Finish, StreamToken
+from rxlapce.tokens import Finish, Opaque, Reasoning, StreamToken
 from rxlapce.typing import StreamDecoder
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,6 +32,9 @@ STREAMS = Path(os.environ.get("RXLAPCE_STREAMS") or REPOSITORY.parent / "shared"
 MANIFEST = STREAMS / "manifest.json"
 #: Bodies up to this many bytes are also fed byte by byte, longer ones in pieces of 7 bytes, to stay quick.
 BYTEWISE = 20_000
+
+#: What is digested of a signature: Google's SDK decodes it, Anthropic's leaves it as it is.
+DIGESTS: dict[str, Callable[[str], bytes]] = {"thought_signature_sha256_16": b64decode, "thinking_signature_sha256_16": str.encode}
 
 Entry = dict[str, Any]
 
@@ -63,6 +69,11 @@ DIFFERENT: dict[str, dict[str, Any]] = {
     },
     # The SDK raises before it keeps the first event's model.
     "openai/responses-mid-stream-error.sse": {"model": "gpt-5-nano-2025-08-07"},
+    # Neither a finishReason nor a block reason ends these. The SDK ends silently.
+    "vertex/sse-empty-gemini.sse": {"error": ErrorKind.TRUNCATED},
+    "vertex/sse-text-gemini-4.sse": {"error": ErrorKind.TRUNCATED},
+    # An error ends the answer, although the chunks before it have a finishReason: it is no finish.
+    "vertex/sse-mid-stream-error-gemini.sse": {"finish_reason": None},
     # The stream breaks inside the arguments: the SDK drops the unfinished member, we keep what was said.
     "anthropic/messages-mid-stream-error-tool-claude-3-opus.sse": {
         "tool_calls": [{"id": "toolu_01DYJo37oETVsCdLTTcCWcdq", "name": "get_weather", "arguments": '{"location": "Sa'}]
@@ -121,12 +132,26 @@ def choice_fields(choice: Choice) -> dict[str, Any]:
 
 
 def expected_choice(expected: Entry) -> dict[str, Any]:
+    blank: Entry = {"reasoning": "", "refusal": None, "tool_calls": []}  # which legacy completions have not
+    expected = {**blank, **expected}
     fields = {name: expected[name] for name in ("text", "reasoning", "refusal", "finish_reason")}
     calls = [{name: call[name] for name in ("id", "name", "arguments")} for call in expected["tool_calls"]]
     legacy = expected.get("function_call")
     if legacy:
         calls.append({"id": None, **legacy})
     return {**fields, "tool_calls": calls}
+
+
+def signatures(tokens: list[StreamToken]) -> list[str]:
+    """All signatures that the tokens carry, in order."""
+    found = list[str]()
+    for token in tokens:
+        if isinstance(token, Reasoning) and token.signature:
+            found.append(token.signature)
+        elif isinstance(token, Opaque):
+            said = json.loads(token.raw)
+            found += [said["thoughtSignature"]] if isinstance(said, dict) and "thoughtSignature" in said else []
+    return found
 
 
 def as_values(fields: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +166,10 @@ def differences(entry: Entry, outcome: Outcome) -> dict[str, tuple[Any, Any]]:
     allowed = DIFFERENT.get(entry["file"], {})
     ours, theirs = choice_fields(answer.choices[0]), {**expected_choice(expected)}
     theirs.update({name: value for name, value in allowed.items() if name in theirs})
-    if expected.get("arguments_are") and "tool_calls" not in allowed:
+    if entry.get("tool_calls_are") == "fragments":
+        theirs["tool_calls"] = [call["name"] for call in theirs["tool_calls"] if call["name"] is not None]
+        ours["tool_calls"] = [call["name"] for call in as_values(ours)["tool_calls"]]
+    elif expected.get("arguments_are") and "tool_calls" not in allowed:
         ours, theirs = as_values(ours), as_values(theirs)
     usage: dict[str, int] = msgspec.to_builtins(answer.usage.reported) if answer.usage else {}
     ours.update(usage=usage, model=answer.model, error=outcome.error is not None)
@@ -152,6 +180,10 @@ def differences(entry: Entry, outcome: Outcome) -> dict[str, tuple[Any, Any]]:
     )
     if "error" in allowed and outcome.error is not None:
         ours["kind"], theirs["kind"] = outcome.error.kind, allowed["error"]
+    for name, encode in DIGESTS.items():
+        if name in expected:
+            ours[name] = [sha256(encode(text)).hexdigest()[:16] for text in signatures(outcome.tokens)]
+            theirs[name] = expected[name]
     if "choices" in expected:
         ours["choices"] = [choice_fields(choice) for choice in answer.choices]
         theirs["choices"] = [expected_choice(choice) for choice in expected["choices"]]
