@@ -142,6 +142,7 @@ async def walk(embedded: EmbeddedDaemon, seed: int, steps: int) -> int:
             walker.stand_still(False)
             await walker.peer.close()
             await reading
+            ended += sum(walker.ends.values())
         await loop_rounds(chance.choice((0, 0, 1, 3, 20)))
         assert not reading.done() or reading.result() is None
     for walker, _ in walkers:
@@ -173,10 +174,11 @@ async def walks(simulator: Simulator, settings: DaemonSettings, seeds: range, st
         await walk(embedded, 0, steps)  # what is made once and kept
         await is_as_it_was(embedded, simulator)
         tasks = named_tasks()
+        ended = 0
         for seed in seeds:
-            ended = await walk(embedded, seed, steps)
-            assert ended > steps // 10, "the walk asked too little to show anything"
+            ended += await walk(embedded, seed, steps)
             await is_as_it_was(embedded, simulator)
+        assert ended > len(seeds) * steps // 10, "the walks asked too little to show anything"
         # Sockets come and go with what is kept alive between daemon and simulator; a ring's memory must not stay.
         assert named_tasks() == tasks
         assert not [target for target in descriptors(os.getpid()) if target.startswith("/memfd")]
