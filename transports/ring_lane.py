@@ -22,10 +22,17 @@ MAX_LINGER_S: Final = 0.05
 class RingLane:
     """A `ByteLane` into a ring. `wake` wakes the reader; it is called once a `write`, and only if the reader sleeps.
 
-    After `RingCorrupt`, which goes to `on_corrupt` in the next loop round, it takes nothing more.
+    After `RingCorrupt`, which goes to `on_corrupt` in the next loop round, it takes nothing more. `on_full` is called
+    after each short write, for whoever wants to `look` without being told.
     """
 
-    def __init__(self, ring: RingWriter, wake: Callable[[], None], on_corrupt: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        ring: RingWriter,
+        wake: Callable[[], None],
+        on_corrupt: Callable[[Exception], None],
+        on_full: Callable[[], None] | None = None,
+    ) -> None:
         self.on_room: Callable[[], None] = ignore_room
         self.waiting = False
         """Whether the last write was short and `look` has not yet found room."""
@@ -37,6 +44,7 @@ class RingLane:
         self._ring = ring
         self._wake = wake
         self._on_corrupt = on_corrupt
+        self._on_full = on_full
         self._broken = False
 
     def write(self, data: bytearray | memoryview) -> int:
@@ -54,6 +62,8 @@ class RingLane:
                 self.waiting = taken < len(data)
                 if not self.waiting:
                     ring.wait(False)
+                elif self._on_full is not None:
+                    self._on_full()
             fill = ring.last_fill
             if fill > self.high_bytes:
                 self.high_bytes = fill

@@ -79,7 +79,7 @@ class ShmSender:
         self._net: asyncio.TimerHandle | None = None
         self._closed = False
         self._ring = RingWriter(memoryview(self._map))
-        self._lane = _ShmLane(self._ring, self._wake.wake, self._corrupt, self._hang_net)
+        self._lane = RingLane(self._ring, self._wake.wake, self._corrupt, self._hang_net)
 
     @property
     def lane(self) -> ByteLane:
@@ -162,26 +162,6 @@ class ShmSender:
     def _corrupt(self, error: Exception) -> None:
         if self._on_corrupt is not None and not self._closed:
             self._on_corrupt(error)
-
-
-class _ShmLane(RingLane):
-    """A ring lane with a net under it: while the ring is full, a timer looks for room too."""
-
-    def __init__(
-        self,
-        ring: RingWriter,
-        wake: Callable[[], None],
-        on_corrupt: Callable[[Exception], None],
-        hang_net: Callable[[], None],
-    ) -> None:
-        super().__init__(ring, wake, on_corrupt)
-        self._hang_net = hang_net
-
-    def write(self, data: bytearray | memoryview) -> int:
-        taken = super().write(data)
-        if self.waiting:
-            self._hang_net()
-        return taken
 
 
 class ShmReceiver:
