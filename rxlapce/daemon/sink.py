@@ -1,5 +1,6 @@
 """The end of a stream's pipeline: tokens become frames, the end becomes exactly one terminal frame."""
 
+import asyncio
 from collections.abc import Callable
 
 from reactivex import Observable
@@ -19,6 +20,8 @@ CHUNK = NUMBERS[StreamChunk]
 DONE = NUMBERS[StreamDone]
 FAILED = NUMBERS[StreamError]
 _encode = encoder.encode
+#: How long a source may go on after its `Finish`, to read its connection to the end.
+FINISH_GRACE_S = 2.0
 PART_FLAGS = int(Flag.RESPONSE | Flag.STREAM_PART)
 END_FLAGS = int(Flag.RESPONSE)
 
@@ -103,6 +106,8 @@ class StreamSink:
                 # Nothing but completion follows a Finish: the reader learns of the end now, not when the provider
                 # closes.
                 self._terminate(DONE, encode(StreamDone(self.seq, token)), token.kind.value)
+                # A source of ours completes by itself by then; one that never does must not stay subscribed.
+                asyncio.get_running_loop().call_later(FINISH_GRACE_S, self._subscription.dispose)
                 return
             self._send_chunk(_encode(StreamChunk(self.seq, token)))
         except (ValueError, TypeError) as error:

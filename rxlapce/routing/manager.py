@@ -19,9 +19,13 @@ from rxlapce.tokens import StreamToken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamTimeouts:
-    """Limits of a stream in seconds, None for none: until the first token, between signs of life, in all."""
+    """Limits of a stream in seconds, None for none: until the first token, between signs of life, in all.
 
-    first_token_s: float | None = 120.0
+    `first_token_s` is longer than the HTTP client's limit for the headers, so that a provider which says nothing at all
+    is told from one that has begun.
+    """
+
+    first_token_s: float | None = 180.0
     idle_s: float | None = 60.0
     total_s: float | None = None
 

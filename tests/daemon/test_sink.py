@@ -1,14 +1,17 @@
 """The end of a pipeline: exactly one terminal frame, whatever the tokens are and whatever comes after it."""
 
+import pytest
 import reactivex as rx
 from reactivex.scheduler import ImmediateScheduler
 from reactivex.subject import Subject
 
+import rxlapce.daemon.sink as sink_module
 from rxlapce.codec.frame import Frame, FrameDecoder
 from rxlapce.daemon.sink import CHUNK, DONE, FAILED, StreamSink
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.messages import StreamError, decode
+from rxlapce.testing.transports import loop_rounds
 from rxlapce.tokens import Finish, FinishKind, Opaque, StreamToken, Text
 from rxlapce.transports.writer import FrameWriter
 
@@ -69,6 +72,16 @@ async def test_nothing_is_sent_after_the_terminal_frame() -> None:
     stream.start(rx.of(Text("a"), END, Text("late"), END))
     assert stream.numbers() == [CHUNK, DONE]
     assert stream.outcomes == ["stop"]
+
+
+async def test_a_source_that_does_not_complete_after_its_finish_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_module, "FINISH_GRACE_S", 0.0)
+    stream, source = Stream(), Subject[StreamToken]()
+    stream.start(source)
+    source.on_next(END)
+    await loop_rounds()
+    assert not source.observers
+    assert stream.numbers() == [DONE]
 
 
 async def test_completion_without_a_finish_is_truncated() -> None:
