@@ -9,8 +9,10 @@ from typing import Final
 
 from rxlapce.codec.event import Event
 from rxlapce.dialects.anthropic_complete import AnthropicComplete
+from rxlapce.dialects.bedrock_invoke import BedrockInvoke
 from rxlapce.dialects.chat_completions import ChatCompletions
 from rxlapce.dialects.completions import Completions
+from rxlapce.dialects.converse import Converse
 from rxlapce.dialects.generate_content import GenerateContent
 from rxlapce.dialects.messages import AnthropicMessages
 from rxlapce.dialects.responses import Responses
@@ -24,14 +26,18 @@ DIALECTS: Final[dict[str, Callable[[], Dialect[Event]]]] = {
     "anthropic.messages": AnthropicMessages,
     "anthropic.complete": AnthropicComplete,
     "gemini.streamGenerateContent": GenerateContent,
+    "bedrock.converse-stream": Converse,
+    "bedrock.invoke-with-response-stream": BedrockInvoke,
 }
 
 __all__ = [
     "DIALECTS",
     "AnthropicComplete",
     "AnthropicMessages",
+    "BedrockInvoke",
     "ChatCompletions",
     "Completions",
+    "Converse",
     "GenerateContent",
     "Responses",
 ]

@@ -13,8 +13,10 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import (
     AnthropicComplete,
     AnthropicMessages,
+    BedrockInvoke,
     ChatCompletions,
     Completions,
+    Converse,
     GenerateContent,
     Responses,
 )
@@ -65,4 +67,6 @@ APIS: Final[dict[str, Api]] = {
     "anthropic.complete": Api(AnthropicComplete, SSE),
     "gemini.streamGenerateContent?alt=sse": Api(GenerateContent, GOOGLE_SSE),
     "gemini.streamGenerateContent (JSON array)": Api(GenerateContent, JSON_ARRAY),
+    "bedrock.converse-stream": Api(Converse, EVENTSTREAM),
+    "bedrock.invoke-with-response-stream": Api(BedrockInvoke, EVENTSTREAM),
 }
