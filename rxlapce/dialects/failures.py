@@ -20,6 +20,7 @@ from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 
 MAX_MESSAGE_CHARS: Final = 400
+NO_MESSAGE: Final = "the provider gave no message"
 #: An HTML title that does not stand within so many characters is none.
 MAX_HEAD_CHARS: Final = 4096
 
@@ -208,7 +209,7 @@ def _first_text(members: dict[str, Any], *names: str) -> str:
             return said
         if said and (is_object(said) or is_array(said)):
             return dumps(said)
-    return "the provider gave no message"
+    return NO_MESSAGE
 
 
 # -- judging --------------------------------------------------------------------------------------------------------
@@ -307,8 +308,8 @@ def _title(page: str) -> str:
 
 
 def shorten(message: str) -> str:
-    """One line of at most `MAX_MESSAGE_CHARS` characters."""
-    line = " ".join(message[: MAX_MESSAGE_CHARS * 4].split())
+    """One line of at most `MAX_MESSAGE_CHARS` characters, and never empty."""
+    line = " ".join(message[: MAX_MESSAGE_CHARS * 4].split()) or NO_MESSAGE
     return line if len(line) <= MAX_MESSAGE_CHARS else line[: MAX_MESSAGE_CHARS - 3] + "..."
 
 

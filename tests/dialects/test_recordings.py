@@ -34,7 +34,10 @@ MANIFEST = STREAMS / "manifest.json"
 BYTEWISE = 20_000
 
 #: What is digested of a signature: Google's SDK decodes it, Anthropic's leaves it as it is.
-DIGESTS: dict[str, Callable[[str], bytes]] = {"thought_signature_sha256_16": b64decode, "thinking_signature_sha256_16": str.encode}
+DIGESTS: dict[str, Callable[[str], bytes]] = {
+    "thought_signature_sha256_16": b64decode,
+    "thinking_signature_sha256_16": str.encode,
+}
 
 Entry = dict[str, Any]
 
