@@ -45,10 +45,6 @@ def text(delta: str, index: int = 0) -> Event:
     return said("output_text.delta", output_index=index, delta=delta)
 
 
-def arguments(delta: str, index: int = 0, item_id: str = "fc_1") -> Event:
-    return said("function_call_arguments.delta", output_index=index, item_id=item_id, delta=delta)
-
-
 def opaque(kind: str, value: Any) -> Opaque:
     return Opaque(kind, json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 

@@ -1,0 +1,163 @@
+"""Legacy completions: bodies, chunks, ends."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rxlapce.codec.event import Event
+from rxlapce.dialects import Completions
+from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.messages import ChatRequest, CompletionRequest, Message, Tool
+from rxlapce.tokens import ChoiceEnd, Finish, FinishKind, Opaque, StreamToken, Text, UsageReport
+
+DONE = Event("[DONE]")
+SHORT = ChatRequest(model="p/m", messages=(Message(role="user", content="Once"),))
+
+
+def chunk(text: str | None, *, finish: str | None = None, index: int = 0, **members: Any) -> Event:
+    choice = {"text": text, "index": index, "logprobs": None, "finish_reason": finish}
+    return Event(json.dumps({"choices": [{**choice, **members}], "model": "davinci"}))
+
+
+def whole(*events: Event) -> list[StreamToken]:
+    decoder, out = Completions().decoder(), list[StreamToken]()
+    assert [decoder.feed(event, out) for event in events] == [False] * (len(events) - 1) + [True]
+    return out
+
+
+def failing(*events: Event) -> tuple[list[StreamToken], ProviderError]:
+    decoder, out = Completions().decoder(), list[StreamToken]()
+    for event in events[:-1]:
+        assert decoder.feed(event, out) is False
+    with pytest.raises(ProviderError) as caught:
+        decoder.feed(events[-1], out)
+    return out, caught.value
+
+
+def test_the_one_user_turn_is_the_prompt() -> None:
+    request = CompletionRequest(
+        model="p/m",
+        prompt="Once",
+        max_tokens=9,
+        temperature=0.0,
+        top_p=0.5,
+        stop=("END",),
+        seed=7,
+        extra={"echo": True},
+    )
+    assert json.loads(Completions().chat_body(replace(request.as_chat(), n=2), "m", stream=True)) == {
+        "model": "m",
+        "prompt": "Once",
+        "max_tokens": 9,
+        "temperature": 0.0,
+        "top_p": 0.5,
+        "stop": ["END"],
+        "seed": 7,
+        "n": 2,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "echo": True,
+    }
+    assert json.loads(Completions().chat_body(SHORT, "m", stream=False)) == {"model": "m", "prompt": "Once"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ChatRequest(model="p/m", messages=(*SHORT.messages, Message(role="user", content="b"))),
+        ChatRequest(model="p/m", messages=(Message(role="system", content="a"),)),
+        replace(SHORT, tools=(Tool(name="f"),)),
+        replace(SHORT, tool_choice="none"),
+    ],
+)
+def test_any_other_conversation_is_refused(request_: ChatRequest) -> None:
+    with pytest.raises(ProviderError) as caught:
+        Completions().chat_body(request_, "m", stream=True)
+    assert (caught.value.kind, caught.value.phase) == (ErrorKind.BAD_REQUEST, Phase.ADMIT)
+
+
+def test_text_and_finish() -> None:
+    assert whole(chunk("a"), chunk(""), chunk(None), chunk("b", finish="length"), chunk("", finish=None), DONE) == [
+        Text("a"),
+        Text("b"),
+        Finish(FinishKind.LENGTH, "length", "davinci"),
+    ]
+
+
+def test_choices_end_each_with_their_word() -> None:
+    events = [chunk("a"), chunk("b", index=1), chunk("", finish="stop"), chunk("", finish="content_filter", index=1)]
+    others = (ChoiceEnd(1, FinishKind.CONTENT_FILTER, "content_filter"),)
+    assert whole(*events, DONE) == [
+        Text("a"),
+        Text("b", 1),
+        Finish(FinishKind.STOP, "stop", "davinci", others),
+    ]
+
+
+def test_log_probabilities_and_verdicts_are_passed_on() -> None:
+    logprobs, verdicts = {"tokens": ["a"]}, {"hate": {"filtered": True}}
+    assert whole(chunk("a", logprobs=logprobs, content_filter_results=verdicts), DONE)[:-1] == [
+        Text("a"),
+        Opaque("logprobs", '{"tokens":["a"]}'),
+        Opaque("content_filter_results", '{"hate":{"filtered":true}}'),
+    ]
+
+
+@pytest.mark.parametrize("members", [{"choices": []}, {}])
+def test_usage_comes_in_a_chunk_of_its_own(members: dict[str, Any]) -> None:
+    usage = Event(json.dumps({**members, "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}))
+    out = whole(chunk("a", finish="stop"), usage, DONE)
+    assert [(r.usage.input, r.usage.output) for r in out if isinstance(r, UsageReport)] == [(1, 2)]
+
+
+def test_without_done_the_finish_words_are_the_end() -> None:
+    decoder, out = Completions().decoder(), list[StreamToken]()
+    decoder.feed(chunk("a", finish="stop"), out)
+    decoder.close(out)
+    assert out == [Text("a"), Finish(FinishKind.STOP, "stop", "davinci")]
+
+
+@pytest.mark.parametrize("events", [[], [chunk("a")], [chunk("a", finish="stop"), chunk("b", index=1)]])
+def test_a_choice_without_finish_word_is_truncated(events: list[Event]) -> None:
+    decoder, out = Completions().decoder(), list[StreamToken]()
+    for event in events:
+        decoder.feed(event, out)
+    with pytest.raises(ProviderError) as caught:
+        decoder.close(out)
+    assert caught.value.kind is ErrorKind.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (Event('{"error":{"message":"Slow","code":429}}'), ErrorKind.RATE_LIMIT),
+        (Event('{"choices":[],"error":{"message":"Slow","code":429}}'), ErrorKind.RATE_LIMIT),
+        (Event('{"message":"Down"}', "error"), ErrorKind.OVERLOADED),
+        (chunk("", finish="error"), ErrorKind.OVERLOADED),
+        (Event("reset", "error"), ErrorKind.OVERLOADED),
+        (Event("nonsense"), ErrorKind.PROTOCOL),
+        (Event("[]"), ErrorKind.PROTOCOL),
+    ],
+)
+def test_errors_inside_of_a_stream(event: Event, kind: ErrorKind) -> None:
+    out, error = failing(chunk("a"), event)
+    assert (out, error.kind) == ([Text("a")], kind)
+
+
+def test_an_event_that_nobody_knows_is_passed_on() -> None:
+    assert whole(Event('{"type":"dance"}'), DONE)[0] == Opaque("dance", '{"type":"dance"}')
+
+
+def test_unary_answer_and_errors_in_its_place() -> None:
+    answer = b'{"model":"m","choices":[{"text":"a","index":0,"finish_reason":"stop"}]}'
+    assert Completions().read_answer(answer) == [Text("a"), Finish(FinishKind.STOP, "stop", "m")]
+    for body, kind in (
+        (b'{"error":{"code":429}}', ErrorKind.RATE_LIMIT),
+        (b"{}", ErrorKind.PROTOCOL),
+        (b"", ErrorKind.PROTOCOL),
+    ):
+        with pytest.raises(ProviderError) as caught:
+            Completions().read_answer(body)
+        assert caught.value.kind is kind
