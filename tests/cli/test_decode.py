@@ -1,8 +1,10 @@
 """`rxlapce decode` from its arguments to its lines and exit codes."""
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from click.testing import CliRunner, Result
@@ -187,6 +189,111 @@ def test_an_event_past_its_bound_is_an_error_line(tmp_path: Path) -> None:
     assert last["error"]["kind"] == "protocol"
     assert result.exit_code == 1
     assert lines(run(*CHAT, str(path)))[0]["error"]["kind"] == "protocol"
+
+
+# -- other APIs and framings ----------------------------------------------------------------------------------------
+
+GEMINI = ("--provider", "gemini", "--api", "gemini.streamGenerateContent?alt=sse")
+ARRAY = ("--provider", "gemini", "--api", "gemini.streamGenerateContent (JSON array)")
+GEMINI_CHUNKS = [
+    {"candidates": [{"content": {"parts": [{"text": "Grüße "}]}}], "modelVersion": "gemini-x"},
+    {"candidates": [{"content": {"parts": [{"text": "🎉"}]}, "finishReason": "STOP"}]},
+]
+GEMINI_FINISH = {"kind": "stop", "raw": "STOP"}
+
+
+@pytest.mark.parametrize("size", ["1", "5", "65536"])
+def test_a_json_array_is_a_stream_to_the_api_that_has_it_so(tmp_path: Path, size: str) -> None:
+    path = tmp_path / "array.json"
+    path.write_bytes(json.dumps(GEMINI_CHUNKS, ensure_ascii=False, indent=1).encode())
+    result = run(*ARRAY, "--chunk-bytes", size, str(path))
+    (line,) = lines(result)
+    assert (line["text"], line["finish"], line["model"]) == ("Grüße 🎉", GEMINI_FINISH, "gemini-x")
+    assert result.exit_code == 0
+    assert lines(run(*GEMINI, str(path)))[0]["text"] == "Grüße 🎉"
+
+
+def test_a_json_array_that_is_cut_is_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "array.json"
+    path.write_bytes(json.dumps(GEMINI_CHUNKS)[:-1].encode())
+    result = run(*ARRAY, str(path))
+    assert [(line["text"], line["error"]["kind"]) for line in lines(result)] == [("Grüße 🎉", "truncated")]
+    assert result.exit_code == 1
+
+
+def test_bare_json_in_googles_event_stream_is_its_error(tmp_path: Path) -> None:
+    path = tmp_path / "gemini.sse"
+    bare = b'{\n  "error": {\n    "code": 503,\n    "message": "Overloaded"\n  }\n}\n'
+    path.write_bytes(chunks(*GEMINI_CHUNKS, done=False) + bare)
+    (line,) = lines(run(*GEMINI, str(path)))
+    assert (line["text"], line["finish"], line["error"]["kind"]) == ("Grüße 🎉", None, "overloaded")
+
+
+def test_a_content_type_that_says_nothing_leaves_the_apis_own_framing(whole: str) -> None:
+    assert lines(run(*CHAT, "--content-type", "**REDACTED**", whole)) == [expected(whole)]
+
+
+@pytest.mark.parametrize(
+    ("framing", "body", "events"),
+    [
+        (
+            "json-array",
+            b'[{"a": 1},\n 2]',
+            [{"event": "message", "data": '{"a": 1}', "id": ""}, {"event": "message", "data": "2", "id": ""}],
+        ),
+        (
+            "ndjson",
+            b'{"a":1}\n\n2',
+            [{"event": "message", "data": '{"a":1}', "id": ""}, {"event": "message", "data": "2", "id": ""}],
+        ),
+        (
+            "google-sse",
+            b'data: 1\n\n{"error":2}',
+            [{"event": "message", "data": "1", "id": ""}, {"event": "error", "data": '{"error":2}', "id": ""}],
+        ),
+    ],
+)
+def test_events_of_each_framing(tmp_path: Path, framing: str, body: bytes, events: list[dict[str, Any]]) -> None:
+    path = tmp_path / "raw"
+    path.write_bytes(body)
+    for size in ("1", "65536"):
+        result = run("--framing", framing, "--events", "--chunk-bytes", size, str(path))
+        assert lines(result) == [*events, {"end": True}]
+        assert result.exit_code == 0
+
+
+def test_events_of_an_array_without_its_end_are_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "raw.json"
+    path.write_bytes(b"[1,")
+    result = run("--framing", "json-array", "--events", str(path))
+    assert [line.get("error", {}).get("kind") for line in lines(result)] == [None, "truncated"]
+    assert result.exit_code == 1
+
+
+def aws_message(headers: bytes, payload: bytes) -> bytes:
+    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    prelude += struct.pack(">I", crc32(prelude))
+    return prelude + headers + payload + struct.pack(">I", crc32(prelude + headers + payload))
+
+
+def test_events_of_an_aws_stream_have_typed_headers_and_tell_of_a_tail(tmp_path: Path) -> None:
+    path = tmp_path / "raw.eventstream"
+    headers = b"\x01s\x07\x00\x02hi" + b"\x01b\x06\x00\x02\x00\xff" + b"\x01t\x08" + struct.pack(">q", 8675309)
+    path.write_bytes(aws_message(headers, b"{}") + b"\x00\x00")
+    for size in ("1", "65536"):
+        result = run("--framing", "eventstream", "--events", "--chunk-bytes", size, str(path))
+        assert lines(result) == [
+            {
+                "headers": [
+                    {"name": "s", "type": "string", "value": "hi"},
+                    {"name": "b", "type": "binary", "value": "AP8="},
+                    {"name": "t", "type": "timestamp", "value": 8675309},
+                ],
+                "payload_base64": "e30=",
+            },
+            {"end": True, "incomplete_tail_bytes": 2},
+        ]
+        assert result.exit_code == 0
 
 
 @pytest.mark.parametrize(
