@@ -17,7 +17,7 @@ from rxlapce.codec.google_sse import GoogleSSEDecoder
 from rxlapce.codec.json_array import JsonArrayDecoder
 from rxlapce.codec.ndjson import NDJSONDecoder
 from rxlapce.codec.sse import SSEDecoder
-from rxlapce.errors import CodecError, ErrorKind, Phase, ProviderError, UnfinishedBody
+from rxlapce.errors import BadEventStream, CodecError, ErrorKind, Phase, ProviderError, UnfinishedBody
 from rxlapce.operators.token_map import token_map
 from rxlapce.providers.apis import APIS, EVENTSTREAM, FRAMINGS, GOOGLE_SSE, JSON_ARRAY, NDJSON, SSE, Api
 from rxlapce.tokens import StreamToken, Usage
@@ -311,7 +311,8 @@ def _print_all(
             raise codec.error
     except CodecError as error:
         kind = ErrorKind.TRUNCATED if isinstance(error, UnfinishedBody) else ErrorKind.PROTOCOL
-        _print({"error": {"kind": kind.value, "message": str(error)}})
+        fault = {"fault": error.fault.value} if isinstance(error, BadEventStream) else {}
+        _print({"error": {"kind": kind.value, **fault, "message": str(error)}})
         return False
     _print({"end": True, **besides()})
     return True

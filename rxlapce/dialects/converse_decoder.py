@@ -93,8 +93,8 @@ _decode_delta: Final = msgspec.json.Decoder(_BlockDelta).decode
 class ConverseDecoder:
     """One stream of Converse's events. Memory: the usage object and a few words an open tool call.
 
-    CPU an event, from event to token: 1.9 us (1.8-2.1; median of 21 runs with its spread, CPython 3.11, two busy virtual
-    CPUs, 2026-11-22).
+    CPU an event, from event to token: 1.9 us (1.8-2.1; median of 21 runs with its spread, CPython 3.11, two busy
+    virtual CPUs, 2026-11-22).
 
     The answer has ended with `messageStop`; its `Finish` comes with the `metadata` that follows, or with the end of the
     bytes if none does.

@@ -296,6 +296,16 @@ def test_events_of_an_aws_stream_have_typed_headers_and_tell_of_a_tail(tmp_path:
         assert result.exit_code == 0
 
 
+def test_the_check_that_an_aws_message_fails_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "raw.eventstream"
+    path.write_bytes(aws_message(b"", b"{}") + aws_message(b"", b"{}")[:-1] + b"?")
+    result = run("--framing", "eventstream", "--events", str(path))
+    whole, broken = lines(result)
+    assert whole == {"headers": [], "payload_base64": "e30="}
+    assert (broken["error"]["kind"], broken["error"]["fault"]) == ("protocol", "message-crc")
+    assert result.exit_code == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
