@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any, Final
 
-from rxlapce.dialects.json_values import is_array, is_object
+from rxlapce.dialects.json_values import is_array, is_object, text_of
 from rxlapce.errors import DEFAULT_RETRY, ErrorKind, ProviderError
 
 #: A quota of a day is not waited for. A limit of 0 is no quota at all: the model is not in the account's plan.
@@ -34,7 +34,9 @@ def add_details(error: ProviderError, value: Any) -> ProviderError:
         elif error.retry_after_s is None:
             delays = (_seconds(detail.get("retryDelay")) for detail in details)
             error.retry_after_s = next((delay for delay in delays if delay is not None), None)
-    elif error.kind is ErrorKind.BAD_REQUEST and any(detail.get("reason") in _KEY_REASONS for detail in details):
+    elif error.kind is ErrorKind.BAD_REQUEST and any(
+        text_of(detail.get("reason")) in _KEY_REASONS for detail in details
+    ):
         error.kind, error.retry = ErrorKind.AUTH, DEFAULT_RETRY[ErrorKind.AUTH]
     return error
 

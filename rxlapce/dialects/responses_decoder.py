@@ -217,7 +217,7 @@ class ResponsesDecoder:
 
     def _add_item(self, index: int | None, item: dict[str, Any], raw: str, out: list[StreamToken]) -> None:
         """The start of an item. One that has no token of its own is told as it stands; its end brings it whole."""
-        kind = item.get("type")
+        kind = text_of(item.get("type")) or "output_item"
         if kind in CALL_ITEMS:
             call = self._call_of(index, item)
             call.initial = _given(item, CALL_ITEMS[kind])
@@ -232,7 +232,7 @@ class ResponsesDecoder:
 
     def _end_item(self, index: int | None, item: dict[str, Any], raw: str, out: list[StreamToken]) -> None:
         """The end of an item, which holds all of it."""
-        kind = item.get("type")
+        kind = text_of(item.get("type")) or "output_item"
         if kind in CALL_ITEMS:
             call = self._call_of(index, item)
             fresh = "" if call.spoken or call.done else _given(item, CALL_ITEMS[kind]) or call.initial
@@ -245,10 +245,10 @@ class ResponsesDecoder:
                 texts = (part.get("text") for name in ("summary", "content") for part in _objects(item.get(name)))
                 out.extend(Reasoning(text) for text in texts if isinstance(text, str) and text)
         else:
-            out.append(_opaque(kind if isinstance(kind, str) else "output_item", item))
-        told = _TOLD.get(kind) if isinstance(kind, str) else None
+            out.append(_opaque(kind, item))
+        told = _TOLD.get(kind)
         if told and any(value for name, value in item.items() if name not in told):
-            out.append(_opaque(str(kind), item))
+            out.append(_opaque(kind, item))
 
     def _message(self, index: int | None, item: dict[str, Any], out: list[StreamToken]) -> None:
         """The text, if no delta said it, and the annotations that no event told of."""

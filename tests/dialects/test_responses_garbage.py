@@ -12,7 +12,7 @@ from rxlapce.dialects import DIALECTS
 from rxlapce.errors import ProviderError
 from rxlapce.tokens import Finish, StreamToken, ToolCall, UsageReport
 
-JSON = st.recursive(
+JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-2, 3)
@@ -21,6 +21,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["text", "type", "a", "error"]), inner),
     max_leaves=6,
 )
+#: No member is certain to be there.
+NOTHING: dict[str, st.SearchStrategy[Any]] = {}
 RESPONSE_TYPES = """
     response.created response.completed response.incomplete response.failed response.cancelled error keepalive
     response.output_item.added response.output_item.done response.output_text.delta response.refusal.delta
@@ -29,11 +31,11 @@ RESPONSE_TYPES = """
     response.web_search_call.searching
 """
 ITEM_TYPES = ["message", "reasoning", "function_call", "custom_tool_call", "mcp_call"]
-PART = st.fixed_dictionaries(
+PART: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {"type": st.sampled_from(["output_text", "refusal", "x"])},
     optional={"text": JSON, "refusal": JSON, "annotations": JSON, "logprobs": JSON},
 )
-ITEM = st.fixed_dictionaries(
+ITEM: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {"type": st.sampled_from(ITEM_TYPES) | JSON},
     optional={
         "id": JSON,
@@ -46,8 +48,8 @@ ITEM = st.fixed_dictionaries(
         "encrypted_content": JSON,
     },
 )
-RESPONSE = st.fixed_dictionaries(
-    {},
+RESPONSE: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    NOTHING,
     optional={
         "status": st.sampled_from(["completed", "incomplete", "failed", "queued"]) | JSON,
         "output": st.lists(ITEM | JSON, max_size=3) | JSON,
@@ -57,7 +59,7 @@ RESPONSE = st.fixed_dictionaries(
         "model": JSON,
     },
 )
-RESPONSES = st.fixed_dictionaries(
+RESPONSES: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {"type": st.sampled_from(RESPONSE_TYPES.split())},
     optional={
         "delta": st.sampled_from(["", "x"]) | JSON,
@@ -71,16 +73,16 @@ RESPONSES = st.fixed_dictionaries(
         "logprobs": JSON,
     },
 )
-ARGUMENT = st.fixed_dictionaries(
+ARGUMENT: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {"jsonPath": st.sampled_from(["$.a", "$.a[0]", "$.a[1].b", "$['c d'].e", "$", "$.a[9]", ""]) | JSON},
     optional={"stringValue": JSON, "numberValue": JSON, "nullValue": JSON, "willContinue": st.booleans()},
 )
-CALL = st.fixed_dictionaries(
-    {},
+CALL: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    NOTHING,
     optional={"name": JSON, "id": JSON, "args": JSON, "willContinue": JSON, "partialArgs": st.lists(ARGUMENT) | JSON},
 )
-GEMINI_PART = st.fixed_dictionaries(
-    {},
+GEMINI_PART: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    NOTHING,
     optional={
         "text": st.sampled_from(["", "x"]) | JSON,
         "thought": st.booleans() | JSON,
@@ -89,8 +91,8 @@ GEMINI_PART = st.fixed_dictionaries(
         "inlineData": JSON,
     },
 )
-CANDIDATE = st.fixed_dictionaries(
-    {},
+CANDIDATE: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    NOTHING,
     optional={
         "content": st.fixed_dictionaries({"parts": st.lists(GEMINI_PART | JSON, max_size=3) | JSON}) | JSON,
         "index": st.integers(-1, 2) | JSON,
@@ -99,8 +101,8 @@ CANDIDATE = st.fixed_dictionaries(
         "groundingMetadata": JSON,
     },
 )
-GEMINI = st.fixed_dictionaries(
-    {},
+GEMINI: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    NOTHING,
     optional={
         "candidates": st.lists(CANDIDATE | JSON, max_size=2) | JSON,
         "usageMetadata": st.dictionaries(st.sampled_from(["promptTokenCount", "totalTokenCount"]), JSON) | JSON,
@@ -110,16 +112,16 @@ GEMINI = st.fixed_dictionaries(
         "novelty": JSON,
     },
 )
-COMPLETION = st.fixed_dictionaries(
-    {},
+CHOICE_MEMBERS: dict[str, st.SearchStrategy[Any]] = {
+    "text": st.sampled_from(["", "x"]) | JSON,
+    "index": st.integers(0, 2) | JSON,
+    "finish_reason": st.sampled_from(["stop", "error", None]) | JSON,
+}
+CHOICE: st.SearchStrategy[Any] = st.fixed_dictionaries(NOTHING, optional=CHOICE_MEMBERS)
+COMPLETION: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    NOTHING,
     optional={
-        "choices": st.lists(
-            st.fixed_dictionaries(
-                {"text": st.sampled_from(["", "x"])}, optional={"index": JSON, "finish_reason": JSON}
-            ),
-            max_size=2,
-        )
-        | JSON,
+        "choices": st.lists(CHOICE | JSON, max_size=2) | JSON,
         "usage": JSON,
         "error": JSON,
         "completion": st.sampled_from(["", "x"]) | JSON,
@@ -141,7 +143,7 @@ def _event(value: Any, name: str) -> Event:
 
 
 @pytest.mark.parametrize("api", SAID)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_events_have_exactly_one_end(api: str, data: st.DataObject) -> None:
     names = st.sampled_from(["message", "error"])
@@ -164,7 +166,7 @@ def test_any_events_have_exactly_one_end(api: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("api", SAID)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_body_is_an_answer_or_a_provider_error(api: str, data: st.DataObject) -> None:
     value = data.draw(RESPONSE | JSON if api == "openai.responses" else SAID[api] | st.lists(SAID[api], max_size=2))
