@@ -35,6 +35,8 @@ class Case:
         return f"{self.tokens}@{self.rate}" if self.rate else str(self.tokens)
 
 
+#: Who reads: the bridge takes every token; the other leaves more of the machine to the daemon.
+READERS = {"bridge": "benchmarks.editor", "ring": "benchmarks.ring_reader"}
 CASES = (
     Case("1 stream, full speed", 1, 200_000),
     Case("100 streams, full speed", 100, 2_000),
@@ -82,7 +84,7 @@ def aiohttp_alone(url: str, case: Case) -> float:
     return float(cpu_s) * 1e6 / (case.streams * case.tokens)
 
 
-def daemon(url: str, case: Case, transport: str, linger_ms: float, folder: Path) -> tuple[float, int]:
+def daemon(url: str, case: Case, options: argparse.Namespace, folder: Path) -> tuple[float, int]:
     """The daemon's CPU microseconds a token, and the reader's wake-ups."""
     path = folder / "daemon.sock"
     read, write = os.pipe()
@@ -94,8 +96,8 @@ def daemon(url: str, case: Case, transport: str, linger_ms: float, folder: Path)
     os.close(write)
     try:
         os.read(read, 16)
-        arguments = (str(path), case.model, str(case.streams), transport, str(linger_ms))
-        with child("benchmarks.editor", *arguments) as editor:
+        arguments = (str(path), case.model, str(case.streams), options.transport, str(options.linger_ms))
+        with child(READERS[options.reader], *arguments) as editor:
             said(editor)
             before = cpu_seconds(process.pid)
             tell(editor)
@@ -122,15 +124,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="a smoke run: 2 rounds, a tenth of the tokens")
     parser.add_argument("--transport", choices=["shm", "socket"], default="shm")
+    parser.add_argument("--reader", choices=READERS, default="bridge", help="ring: one that only empties the ring")
     parser.add_argument("--linger-ms", type=float, default=1.0, help="the reader's, before it sleeps (0 to 50)")
     parser.add_argument("--json", action="store_true", help="one JSON object a case")
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
     shown = sys.stderr if options.json else sys.stdout
-    print(
-        f"CPU us a token, user + system; {options.transport}; CPython {platform.python_version()}, ", end="", file=shown
-    )
-    print(f"{os.cpu_count()} CPUs, {rounds} rounds; median (min-max)", file=shown)
+    machine = f"CPython {platform.python_version()}, {os.cpu_count()} CPUs"
+    print(f"CPU us a token, user + system; {options.transport}, read by {options.reader}; {machine}", file=shown)
+    print(f"{rounds} rounds; median (min-max)", file=shown)
     print(f"{'case':30} {'aiohttp alone':>22} {'rxlapce daemon':>22} {'ratio':>20}  wake-ups", file=shown)
     with child("benchmarks.replay") as replay, tempfile.TemporaryDirectory() as folder:
         url = said(replay)
@@ -141,7 +143,7 @@ def main() -> None:
             wakeups = 0
             for _ in range(rounds):
                 alone.append(aiohttp_alone(url, size))
-                cost, wakeups = daemon(url, size, options.transport, options.linger_ms, Path(folder))
+                cost, wakeups = daemon(url, size, options, Path(folder))
                 ours.append(cost)
             ratios = [b / a for a, b in zip(alone, ours, strict=True)]
             if options.json:

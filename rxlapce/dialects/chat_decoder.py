@@ -374,7 +374,8 @@ def _unknown_members(data: str, choice: int, out: list[StreamToken]) -> None:
     """Pass on a delta's members that we do not know, where those that we do said nothing (start, finish, novelties)."""
     for said in msgspec.json.decode(data)["choices"]:
         if said.get("index", 0) == choice:
-            for name, value in (said.get("delta") or {}).items():
+            delta: dict[str, Any] = said.get("delta") or {}
+            for name, value in delta.items():
                 if name not in _SILENT and _says_something(value):
                     out.append(_opaque(name, value, choice))
 

@@ -366,7 +366,7 @@ def test_errors_say_the_same_before_and_inside_of_a_stream(
     value: Any, kind: ErrorKind, retry: Retry, after_s: float | None
 ) -> None:
     body = json.dumps(value, indent=2)
-    status = (value[0] if isinstance(value, list) else value)["error"]["code"]
+    status: int = json.loads(body.strip().strip("[]"))["error"]["code"]
     before = GenerateContent().read_error(status, {}, body.encode())
     out, inside = failing(chunk({"text": "a"}), Event(body, "error"))
     assert out == [Text("a")]
