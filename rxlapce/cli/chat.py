@@ -7,11 +7,10 @@ from types import TracebackType
 from typing import Self, cast
 
 import click
-import msgspec
 
 from rxlapce.bridge import connect
 from rxlapce.cli.loop import run
-from rxlapce.cli.screen import printable
+from rxlapce.cli.screen import json_line, printable
 from rxlapce.messages import ChatRequest, Message, TransportName
 from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 
@@ -71,7 +70,7 @@ async def _chat(request: ChatRequest, transport: TransportName, path: Path | Non
 
 
 def _as_json(token: StreamToken) -> None:
-    click.echo(msgspec.json.encode(token))
+    click.echo(json_line(token))
 
 
 class _Prose:

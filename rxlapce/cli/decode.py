@@ -11,6 +11,7 @@ import reactivex
 from reactivex import Observable
 
 from rxlapce.answer import Answer, AnswerBuilder, Choice
+from rxlapce.cli.screen import json_line
 from rxlapce.codec.event import Event
 from rxlapce.codec.eventstream import EventStreamDecoder, Message
 from rxlapce.codec.google_sse import GoogleSSEDecoder
@@ -259,7 +260,7 @@ def _error(error: ProviderError) -> dict[str, Any]:
 
 
 def _print(line: dict[str, Any]) -> None:
-    click.echo(msgspec.json.encode(line).decode())
+    click.echo(json_line(line))
 
 
 # -- events ---------------------------------------------------------------------------------------------------------

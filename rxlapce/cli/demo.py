@@ -9,12 +9,12 @@ from time import perf_counter
 from typing import cast
 
 import click
-import msgspec
 
 from rxlapce.bridge import Client, connect
 from rxlapce.cli.child import running_daemon
 from rxlapce.cli.live import AnswerView, PlainView, answer_view
 from rxlapce.cli.loop import run
+from rxlapce.cli.screen import json_line
 from rxlapce.config.env import check_base_url, load_provider_configs_from_env
 from rxlapce.errors import ConfigError
 from rxlapce.messages import ChatRequest, Message, TransportName
@@ -136,7 +136,7 @@ async def _demo(
         seen = Run()
         await _ask(client, f"{choice.provider}/{choice.model}", question, seen, view)
         if as_json:
-            click.echo(msgspec.json.encode(_record(choice, client, seen)))
+            click.echo(json_line(_record(choice, client, seen)))
         else:
             view.summary(_rows(choice, client, seen))
             if choice.next:
