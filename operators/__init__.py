@@ -2,3 +2,30 @@
 
 if __name__ != "rxlapce.operators":  # pragma: no cover - tests/packaging runs it in a subprocess
     raise ImportError("import rxlapce.operators, not the top-level folder")
+
+from rxlapce.operators.backpressure import BufferStats, Policy, buffer_with_backpressure
+from rxlapce.operators.decode import (
+    eventstream_decode,
+    google_sse_decode,
+    json_array_decode,
+    ndjson_decode,
+    sse_decode,
+)
+from rxlapce.operators.tap import StreamStats, metrics_tap
+from rxlapce.operators.timeouts import stream_timeouts
+from rxlapce.operators.token_map import token_map
+
+__all__ = [
+    "BufferStats",
+    "Policy",
+    "StreamStats",
+    "buffer_with_backpressure",
+    "eventstream_decode",
+    "google_sse_decode",
+    "json_array_decode",
+    "metrics_tap",
+    "ndjson_decode",
+    "sse_decode",
+    "stream_timeouts",
+    "token_map",
+]
