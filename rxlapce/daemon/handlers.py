@@ -21,8 +21,6 @@ from rxlapce.messages import (
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.tokens import FinishKind, StreamToken
 
-UnaryCommand = Chat | Complete
-StreamCommand = ChatStream | CompleteStream
 UnaryResponse = ChatResponse | CompleteResponse
 
 #: Answers a command in one piece. Cancelled when the client cancels or goes. Raises `ProviderError`.

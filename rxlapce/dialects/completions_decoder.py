@@ -13,6 +13,7 @@ from rxlapce.dialects import failures
 from rxlapce.dialects.chat_decoder import FAILED_FINISH, FINISH_KINDS
 from rxlapce.dialects.chat_wire import read_usage
 from rxlapce.dialects.json_values import dumps, is_object, loads, text_of
+from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     ChoiceEnd,
@@ -21,7 +22,6 @@ from rxlapce.tokens import (
     Opaque,
     StreamToken,
     Text,
-    UsageReport,
     UsageSource,
 )
 
@@ -138,13 +138,7 @@ class CompletionsDecoder:
         raise self._failed(failures.malformed(f"an event is no completion chunk: {error}", event.data), out)
 
     def _report(self, source: UsageSource, out: list[StreamToken]) -> None:
-        """Say the usage, if the provider told any; a usage object that cannot be read is passed through."""
-        if not self._usage:
-            return
-        try:
-            out.append(UsageReport(read_usage(self._usage, source)))
-        except msgspec.ValidationError:
-            out.append(Opaque("usage", dumps(self._usage)))
+        report_usage(self._usage, source, read_usage, out)
 
     def _failed(self, error: ProviderError, out: list[StreamToken]) -> ProviderError:
         self._report(UsageSource.PARTIAL, out)

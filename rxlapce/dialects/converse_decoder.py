@@ -12,6 +12,7 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import bedrock_failures, failures
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
+from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     Finish,
@@ -23,7 +24,6 @@ from rxlapce.tokens import (
     Text,
     ToolCall,
     Usage,
-    UsageReport,
     UsageSource,
 )
 
@@ -275,12 +275,7 @@ class ConverseDecoder:
             self._usage = usage
 
     def _report(self, source: UsageSource, out: list[StreamToken]) -> None:
-        if not self._usage:
-            return
-        try:
-            out.append(UsageReport(read_usage(self._usage, source)))
-        except msgspec.ValidationError:
-            out.append(_opaque("usage", self._usage))
+        report_usage(self._usage, source, read_usage, out)
 
     def _failed(self, error: ProviderError, out: list[StreamToken]) -> ProviderError:
         self._report(UsageSource.PARTIAL, out)

@@ -19,6 +19,7 @@ from rxlapce.dialects.generate_content_args import StreamedArguments
 from rxlapce.dialects.generate_content_errors import add_details
 from rxlapce.dialects.generate_content_wire import Chunk, read_usage
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
+from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     ChoiceEnd,
@@ -29,7 +30,6 @@ from rxlapce.tokens import (
     StreamToken,
     Text,
     ToolCall,
-    UsageReport,
     UsageSource,
 )
 
@@ -278,14 +278,8 @@ class GenerateContentDecoder:
         raise self._failed(failures.malformed(f"an event is no generateContent chunk: {error}", event.data), out)
 
     def _report(self, source: UsageSource, out: list[StreamToken]) -> None:
-        """Say the usage, if the provider told any; a usage object that cannot be read is passed through."""
         usage: Any = loads(bytes(self._usage)) if isinstance(self._usage, msgspec.Raw) else self._usage
-        if not usage:
-            return
-        try:
-            out.append(UsageReport(read_usage(usage, source)))
-        except msgspec.ValidationError:
-            out.append(_opaque("usageMetadata", usage))
+        report_usage(usage, source, read_usage, out, name="usageMetadata")
 
     def _failed(self, error: ProviderError, out: list[StreamToken]) -> ProviderError:
         self._report(UsageSource.PARTIAL, out)

@@ -12,6 +12,7 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
+from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     Finish,
@@ -23,7 +24,6 @@ from rxlapce.tokens import (
     Text,
     ToolCall,
     Usage,
-    UsageReport,
     UsageSource,
 )
 
@@ -272,12 +272,7 @@ class MessagesDecoder:
         self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def _report(self, source: UsageSource, out: list[StreamToken]) -> None:
-        if not self._usage:
-            return
-        try:
-            out.append(UsageReport(read_usage(self._usage, source)))
-        except msgspec.ValidationError:
-            out.append(_opaque("usage", self._usage))
+        report_usage(self._usage, source, read_usage, out)
 
     def _failed(self, error: ProviderError, out: list[StreamToken]) -> ProviderError:
         self._report(UsageSource.PARTIAL, out)

@@ -15,6 +15,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
 from rxlapce.dialects.responses_wire import read_usage
+from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     Finish,
@@ -25,7 +26,6 @@ from rxlapce.tokens import (
     StreamToken,
     Text,
     ToolCall,
-    UsageReport,
     UsageSource,
 )
 
@@ -365,13 +365,7 @@ class ResponsesDecoder:
         return FinishKind.REFUSAL if self._refused else FinishKind.STOP
 
     def _report(self, source: UsageSource, out: list[StreamToken]) -> None:
-        """Say the usage, if the provider told any; a usage object that cannot be read is passed through."""
-        if not self._usage:
-            return
-        try:
-            out.append(UsageReport(read_usage(self._usage, source)))
-        except msgspec.ValidationError:
-            out.append(_opaque("usage", self._usage))
+        report_usage(self._usage, source, read_usage, out)
 
     def _failed(self, error: ProviderError, out: list[StreamToken]) -> ProviderError:
         self._report(UsageSource.PARTIAL, out)
