@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-local test-heavy check lint bench lock clean
+.PHONY: help demo test test-local test-sdk test-heavy check lint bench lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ $(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.python
 	@$(PIP) install --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps -e .
 	@touch $@
-$(VENV)/.test $(VENV)/.dev $(VENV)/.server: $(VENV)/.%: requirements/%.txt $(VENV)/.run
+$(VENV)/.test $(VENV)/.dev $(VENV)/.sdk $(VENV)/.server: $(VENV)/.%: requirements/%.txt $(VENV)/.run
 	@$(PIP) install --require-hashes -r requirements/$*.txt
 	@touch $@
 
@@ -30,13 +30,16 @@ demo: $(VENV)/.run ## Start the daemon and stream an answer through shared memor
 	@$(BIN)/rxlapce demo $(ARGS)
 
 test: $(VENV)/.test ## Run the tests (under 3 minutes)
-	@$(BIN)/python -m pytest -q -n auto -m "not local_server and not heavy" $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto -m "not local_server and not sdk and not heavy" $(ARGS)
 
 test-local: $(VENV)/.test $(VENV)/.server ## Run the tests against a real llama.cpp server
 	@$(BIN)/python -m pytest -q -m local_server $(ARGS)
 
+test-sdk: $(VENV)/.test $(VENV)/.sdk ## Compare our requests with those of the vendors' own clients
+	@$(BIN)/python -m pytest -q -m sdk $(ARGS)
+
 test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -q -m "heavy and not local_server" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "heavy and not local_server and not sdk" $(ARGS)
 
 check: lint test ## Lint, format, types, import layers, tests
 
@@ -52,7 +55,7 @@ bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, with the sprea
 
 lock: $(VENV)/.python ## Resolve requirements/*.txt anew
 	@$(PIP) install uv
-	@for group in run test dev server; do \
+	@for group in run test dev sdk server; do \
 	  flag=""; [ $$group = run ] || flag="--group $$group"; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-header --no-annotate $$flag pyproject.toml -o requirements/$$group.txt || exit 1; \

@@ -12,7 +12,8 @@ from typing import cast
 import uvloop
 
 from rxlapce.bridge import Client, connect
-from rxlapce.messages import ChatRequest, Message, TransportName
+from rxlapce.messages import TransportName
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import StreamToken, Text
 
 

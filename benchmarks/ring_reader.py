@@ -12,7 +12,8 @@ from pathlib import Path
 import uvloop
 
 from rxlapce.codec.frame import Flag, encode_frame
-from rxlapce.messages import NUMBERS, ChatRequest, ChatStream, Handshake, Message, encode
+from rxlapce.messages import NUMBERS, ChatStream, Handshake, encode
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.transports.handshake import client_handshake, ring_fds
 from rxlapce.transports.ring import DATA_OFFSET, RingReader
 from rxlapce.transports.unix import attach, connect

@@ -6,7 +6,7 @@ Importing this opens nothing, starts nothing, reads no environment, and does not
 from rxlapce.answer import Answer, AnswerBuilder
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, RxlapceError
 from rxlapce.flow import Exchange, FlowControl, iterate
-from rxlapce.messages import ChatRequest, CompletionRequest, Message, Tool
+from rxlapce.requests import ChatRequest, CompletionRequest, Message, Tool
 from rxlapce.tokens import (
     Finish,
     FinishKind,

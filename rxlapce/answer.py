@@ -1,7 +1,8 @@
-"""Folding a stream of tokens into the whole answer: for unary calls, offline decoding and tests."""
+"""Folding a stream of tokens: `AnswerBuilder` makes the whole answer, `TurnBuilder` the turn to send back."""
 
 import msgspec
 
+from rxlapce.requests import Message, OpaquePart, Part, RequestedCall
 from rxlapce.tokens import (
     Finish,
     FinishKind,
@@ -151,3 +152,79 @@ class AnswerBuilder:
             tokens=self.tokens,
             opaque=tuple(self._opaque),
         )
+
+
+class TurnBuilder:
+    """Takes an answer's tokens with `add`; `message()` is the assistant's turn to send back as history.
+
+    Order is kept, since providers check it: thoughts with their signatures, text, tool calls, and the opaque pieces
+    (redacted thoughts, thought signatures, items of tools that the provider runs) each where it was said. Only the
+    first choice is taken. Memory: the answer's own size.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Part | int] = []  # a number stands for the tool call of that index
+        self._text: list[str] = []
+        self._reasoning: list[str] | None = None
+        self._calls: dict[int, tuple[str | None, str | None, list[str]]] = {}
+
+    def add(self, token: StreamToken) -> None:
+        """Take the next token of the stream."""
+        match token:
+            case Text(text=text, choice=0) | Refusal(text=text, choice=0):
+                self._end_reasoning(None)
+                self._text.append(text)
+            case Reasoning(choice=0):
+                self._add_reasoning(token)
+            case ToolCall(choice=0):
+                self._add_call(token)
+            case Opaque(choice=0):
+                self._end_text()
+                self._end_reasoning(None)
+                self._parts.append(Part(opaque=OpaquePart(kind=token.kind, raw=token.raw)))
+            case _:
+                pass
+
+    def message(self) -> Message:
+        """The turn so far. A call that the provider gave no id is named `call_N` after its index."""
+        self._end_text()
+        self._end_reasoning(None)
+        parts = tuple(self._call(part) if isinstance(part, int) else part for part in self._parts)
+        if len(parts) == 1 and parts[0].text is not None:
+            return Message(role="assistant", content=parts[0].text)
+        return Message(role="assistant", parts=parts)
+
+    def _add_reasoning(self, piece: Reasoning) -> None:
+        self._end_text()
+        if self._reasoning is None:
+            self._reasoning = []
+        self._reasoning.append(piece.text)
+        if piece.signature is not None:
+            self._end_reasoning(piece.signature)
+
+    def _add_call(self, piece: ToolCall) -> None:
+        known = self._calls.get(piece.index)
+        if known is None:
+            self._end_text()
+            self._end_reasoning(None)
+            self._parts.append(piece.index)
+            self._calls[piece.index] = (piece.id, piece.name, [piece.arguments_delta])
+            return
+        call_id, name, arguments = known
+        arguments.append(piece.arguments_delta)
+        self._calls[piece.index] = (call_id or piece.id, name or piece.name, arguments)
+
+    def _call(self, index: int) -> Part:
+        call_id, name, arguments = self._calls[index]
+        call = RequestedCall(id=call_id or f"call_{index}", name=name or "", arguments="".join(arguments))
+        return Part(tool_call=call)
+
+    def _end_text(self) -> None:
+        if self._text:
+            self._parts.append(Part(text="".join(self._text)))
+            self._text.clear()
+
+    def _end_reasoning(self, signature: str | None) -> None:
+        if self._reasoning is not None:
+            self._parts.append(Part(reasoning="".join(self._reasoning), signature=signature))
+            self._reasoning = None

@@ -1,4 +1,4 @@
-"""What an editor and the daemon say to each other: requests, commands, responses, and their numbers on the wire.
+"""What an editor and the daemon say to each other: commands, responses, and their numbers on the wire.
 
 Control messages are dataclasses with dataclasses-json's mixin (`to_dict`, `from_dict`, `schema`). What comes from a
 peer is first checked strictly by msgspec (types, missing keys, ranges; the error names the JSON path), because the
@@ -8,125 +8,25 @@ messages that are sent once a token (`StreamChunk` and its ends) are msgspec Str
 `TYPES` is the one table of types, numbers and directions; `encode` and `decode` are its two uses.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 from dataclasses_json import DataClassJsonMixin
 
 from rxlapce.errors import BadMessageType, BadPayload
+from rxlapce.requests import ChatRequest, CompletionRequest, in_range
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Usage
 
 PROTOCOL_VERSION: Final = 1
 
-MAX_MODEL_CHARS: Final = 512
-
 TransportName = Literal["shm", "socket"]
-Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class Control(DataClassJsonMixin):
     """What the control messages share: a `type` tag beside their fields, and the mixin's conversions."""
 
     tag: ClassVar[str]
-
-
-# -- the conversation -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestedCall(DataClassJsonMixin):
-    """A tool call of an earlier answer, sent back as history. `arguments` is the JSON text as the model said it."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message(DataClassJsonMixin):
-    """One turn. `tool_calls` belong to an assistant's turn; a `tool` turn names the call it answers."""
-
-    role: Role
-    content: str = ""
-    tool_calls: tuple[RequestedCall, ...] = ()
-    tool_call_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool(DataClassJsonMixin):
-    """A function that the model may ask for; `parameters` is its JSON Schema."""
-
-    name: str
-    description: str = ""
-    parameters: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
-
-
-def _in_range(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
-        raise ValueError(f"{name} must be from {low} to {high}, not {value}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatRequest(DataClassJsonMixin):
-    """A conversation to continue.
-
-    `model` is `provider/model`. None leaves a setting to the provider. `temperature` 0 to 2, `top_p` 0 to 1,
-    `max_tokens` and `n` from 1. `tool_choice` is auto, none, required or a tool's name. `extra` members go into the
-    provider's body as they are and win over what we put there.
-    """
-
-    model: str
-    messages: tuple[Message, ...]
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    n: int | None = None
-    tools: tuple[Tool, ...] = ()
-    tool_choice: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    def __post_init__(self) -> None:
-        if not 0 < len(self.model) <= MAX_MODEL_CHARS:
-            raise ValueError(f"model must be provider/model of 1 to {MAX_MODEL_CHARS} characters")
-        if not self.messages:
-            raise ValueError("messages must hold at least one message")
-        _in_range("temperature", self.temperature, 0, 2)
-        _in_range("top_p", self.top_p, 0, 1)
-        _in_range("max_tokens", self.max_tokens, 1, 2**31 - 1)
-        _in_range("n", self.n, 1, 128)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompletionRequest(DataClassJsonMixin):
-    """A text to go on from. Where a provider has no such endpoint it is asked as one user message."""
-
-    model: str
-    prompt: str
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
-
-    def __post_init__(self) -> None:
-        self.as_chat()
-
-    def as_chat(self) -> ChatRequest:
-        """The same as a conversation of one user message."""
-        return ChatRequest(
-            model=self.model,
-            messages=(Message(role="user", content=self.prompt),),
-            max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            stop=self.stop,
-            seed=self.seed,
-            extra=self.extra,
-        )
 
 
 # -- connection -----------------------------------------------------------------------------------------------------
@@ -217,7 +117,7 @@ class CompleteStream(Control):
     credit: int | None = None
 
     def __post_init__(self) -> None:
-        _in_range("credit", self.credit, 0, 2**31)
+        in_range("credit", self.credit, 0, 2**31)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +129,7 @@ class ChatStream(Control):
     credit: int | None = None
 
     def __post_init__(self) -> None:
-        _in_range("credit", self.credit, 0, 2**31)
+        in_range("credit", self.credit, 0, 2**31)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

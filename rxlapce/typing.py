@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from rxlapce.errors import ProviderError
-from rxlapce.messages import ChatRequest
+from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
 
 #: Seconds on some steady clock, for differences only.
@@ -60,4 +60,16 @@ class Dialect(Protocol[E_contra]):
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """The error that an HTTP response of `status` means. `headers` has lower-case names. Any body is possible."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """What a dialect adds where its vendor counts a prompt's tokens without answering it."""
+
+    def count_body(self, request: ChatRequest, model: str) -> bytes:
+        """The JSON body that asks for the count. Raises `ProviderError` (bad_request) as `chat_body` does."""
+        ...
+
+    def read_count(self, body: bytes) -> int:
+        """The number of input tokens that a successful response tells. Raises `ProviderError` (protocol)."""
         ...

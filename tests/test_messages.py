@@ -14,13 +14,11 @@ from rxlapce.messages import (
     AnsweredCall,
     Cancel,
     Chat,
-    ChatRequest,
     ChatResponse,
     ChatStream,
     Complete,
     CompleteResponse,
     CompleteStream,
-    CompletionRequest,
     Control,
     Credit,
     Disconnect,
@@ -28,18 +26,16 @@ from rxlapce.messages import (
     Handshake,
     HandshakeAck,
     Heartbeat,
-    Message,
     ProtocolFailure,
-    RequestedCall,
     RingGrant,
     StreamChunk,
     StreamDone,
     StreamError,
-    Tool,
     WireMessage,
     decode,
     encode,
 )
+from rxlapce.requests import ChatRequest, CompletionRequest, Message, RequestedCall, Tool
 from rxlapce.tokens import Finish, FinishKind, Text, ToolCall, Usage, UsageReport
 
 Receiver = Literal["daemon", "client"]

@@ -23,13 +23,11 @@ from rxlapce.messages import (
     NUMBERS,
     Cancel,
     Chat,
-    ChatRequest,
     ChatResponse,
     ChatStream,
     Complete,
     CompleteResponse,
     CompleteStream,
-    CompletionRequest,
     Credit,
     Disconnect,
     ErrorBody,
@@ -45,6 +43,7 @@ from rxlapce.messages import (
     decode,
     encode,
 )
+from rxlapce.requests import ChatRequest, CompletionRequest
 from rxlapce.tokens import Finish
 from rxlapce.transports.handshake import Agreed, client_handshake, ring_fds
 from rxlapce.transports.shm import ShmReceiver, shm_unavailable

@@ -11,7 +11,8 @@ import click
 from rxlapce.bridge import connect
 from rxlapce.cli.loop import run
 from rxlapce.cli.screen import json_line, printable
-from rxlapce.messages import ChatRequest, Message, TransportName
+from rxlapce.messages import TransportName
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 
 

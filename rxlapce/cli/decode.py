@@ -20,7 +20,7 @@ from rxlapce.codec.ndjson import NDJSONDecoder
 from rxlapce.codec.sse import SSEDecoder
 from rxlapce.errors import BadEventStream, CodecError, ErrorKind, Phase, ProviderError, UnfinishedBody
 from rxlapce.operators.token_map import token_map
-from rxlapce.providers.apis import APIS, EVENTSTREAM, FRAMINGS, GOOGLE_SSE, JSON_ARRAY, NDJSON, SSE, Api
+from rxlapce.providers.apis import APIS, EVENTSTREAM, FRAMINGS, GOOGLE_SSE, JSON_ARRAY, NDJSON, SSE, Format
 from rxlapce.tokens import StreamToken, Usage
 from rxlapce.typing import Dialect, StreamDecoder
 
@@ -115,13 +115,13 @@ def decode(
 # -- input ----------------------------------------------------------------------------------------------------------
 
 
-def _api(name: str) -> Api:
+def _api(name: str) -> Format:
     if name not in APIS:
         raise click.BadParameter(f"{name!r} is not supported; supported: {', '.join(APIS)}.", param_hint="'--api'")
     return APIS[name]
 
 
-def _is_stream(api: Api, file: str, said: str | None, status: int) -> bool:
+def _is_stream(api: Format, file: str, said: str | None, status: int) -> bool:
     """Whether the body is a stream in the API's framing; otherwise it is a unary answer, or an HTTP error.
 
     A type that is no framing's (proxies and recorders write such) is taken for the API's own framing. Raises
@@ -170,7 +170,9 @@ class _Kept:
         return self.decoding
 
 
-def _decode(body: bytes, api: Api, status: int, stream: bool, chunk_bytes: int) -> tuple[Answer, ProviderError | None]:
+def _decode(
+    body: bytes, api: Format, status: int, stream: bool, chunk_bytes: int
+) -> tuple[Answer, ProviderError | None]:
     """What a body says, and the error that it holds or that its cut is."""
     builder = AnswerBuilder()
     if status >= 400:
@@ -192,7 +194,7 @@ def _read_unary(dialect: Dialect[Event], body: bytes, builder: AnswerBuilder) ->
     return None
 
 
-def _read_stream(api: Api, body: bytes, chunk_bytes: int, builder: AnswerBuilder) -> ProviderError | None:
+def _read_stream(api: Format, body: bytes, chunk_bytes: int, builder: AnswerBuilder) -> ProviderError | None:
     kept = _Kept(api.dialect())
     tokens = reactivex.from_iterable(_chunks(body, chunk_bytes)).pipe(api.framing.decode(), token_map(kept))
     error = _drain(tokens, builder.add)

@@ -17,8 +17,9 @@ from rxlapce.cli.loop import run
 from rxlapce.cli.screen import json_line
 from rxlapce.config.env import check_base_url, load_provider_configs_from_env
 from rxlapce.errors import ConfigError
-from rxlapce.messages import ChatRequest, Message, TransportName
-from rxlapce.providers.provider import list_models
+from rxlapce.messages import TransportName
+from rxlapce.providers.discovery import list_models
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import VISIBLE, Finish, StreamToken, Text, Usage, UsageReport
 
 PROMPT = "What is backpressure, and why should a stream of tokens have it?"

@@ -20,7 +20,7 @@ from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
 from rxlapce.errors import ConfigError
 from rxlapce.providers.http import HttpClient
-from rxlapce.providers.provider import Provider
+from rxlapce.providers.provider import Api, Provider
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
 from rxlapce.telemetry.logs import logger
@@ -144,7 +144,6 @@ async def _simulated() -> AsyncGenerator[Provider, None]:
         yield Provider(
             name="simulator",
             base_url=f"{simulator.base_url}/v1",
-            chat_path="/chat/completions",
-            dialect=ChatCompletions(),
+            apis={"chat_completions": Api(dialect=ChatCompletions(), path="/chat/completions")},
             origin="--simulator",
         )

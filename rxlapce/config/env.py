@@ -43,11 +43,6 @@ def proxy_for(url: str) -> str | None:
 
 
 def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
-    key = (environ.get(spec.key_env) or "").strip()
-    if any(ord(char) < 0x21 or ord(char) > 0x7E for char in key):
-        raise ConfigError(
-            f"{spec.key_env} holds a blank, a line end or a non-ASCII character, which no key has: was it pasted whole?"
-        )
     base_url = (environ.get(spec.base_url_env) or "").strip() or None
     if base_url is not None:
         check_base_url(base_url, spec.base_url_env)
@@ -55,11 +50,27 @@ def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
         if not environ.get(variable, "").isprintable():
             raise ConfigError(f"{variable} holds a line end or another character that no header can have")
     return Settings(
-        key=Secret(key) if key else None,
+        key=_secret(spec.key_env, environ),
         base_url=base_url,
         extra={name: environ[variable] for variable, name in spec.extra_env.items() if environ.get(variable)},
-        origin="environment: " + ", ".join(name for name in (spec.key_env, spec.base_url_env) if environ.get(name)),
+        secrets={name: secret for variable, name in spec.secret_env.items() if (secret := _secret(variable, environ))},
+        origin="environment: " + ", ".join(name for name in _variables(spec) if environ.get(name)),
     )
+
+
+def _variables(spec: ProviderSpec) -> list[str]:
+    """All that `spec` reads, once each."""
+    named = (spec.key_env, spec.base_url_env, *spec.needs, *spec.secret_env, *spec.extra_env)
+    return [name for name in dict.fromkeys(named) if name]
+
+
+def _secret(variable: str, environ: Mapping[str, str]) -> Secret | None:
+    value = environ.get(variable, "").strip()
+    if any(ord(char) < 0x21 or ord(char) > 0x7E for char in value):
+        raise ConfigError(
+            f"{variable} holds a blank, a line end or a non-ASCII character, which no key has: was it pasted whole?"
+        )
+    return Secret(value) if value else None
 
 
 def check_base_url(url: str, setting: str) -> None:

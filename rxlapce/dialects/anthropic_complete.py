@@ -14,7 +14,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_object, loads
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest
+from rxlapce.requests import ChatRequest
 from rxlapce.tokens import Finish, FinishKind, Opaque, StreamToken, Text
 from rxlapce.typing import StreamDecoder
 

@@ -22,7 +22,7 @@ from rxlapce.dialects.json_values import is_array, is_object, loads
 from rxlapce.dialects.messages import AnthropicMessages
 from rxlapce.dialects.messages_decoder import MessagesDecoder
 from rxlapce.errors import ProviderError
-from rxlapce.messages import ChatRequest
+from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 

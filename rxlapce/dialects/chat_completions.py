@@ -14,7 +14,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.chat_decoder import ChatDecoder
 from rxlapce.errors import ProviderError
-from rxlapce.messages import ChatRequest, Message
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 

@@ -14,7 +14,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.completions_decoder import CompletionsDecoder
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest
+from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 

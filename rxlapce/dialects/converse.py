@@ -12,7 +12,7 @@ from rxlapce.dialects import bedrock_failures
 from rxlapce.dialects.converse_decoder import ConverseDecoder
 from rxlapce.dialects.json_values import is_object
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, Message, RequestedCall, Tool
+from rxlapce.requests import ChatRequest, Message, RequestedCall, Tool
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 

@@ -17,7 +17,7 @@ from rxlapce.dialects.generate_content_decoder import GenerateContentDecoder
 from rxlapce.dialects.generate_content_errors import add_details
 from rxlapce.dialects.json_values import is_object, loads
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, Message, RequestedCall
+from rxlapce.requests import ChatRequest, Message, RequestedCall
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 

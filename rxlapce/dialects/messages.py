@@ -14,7 +14,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.messages_decoder import MessagesDecoder
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, Message, RequestedCall
+from rxlapce.requests import ChatRequest, Message, RequestedCall
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 

@@ -14,7 +14,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.responses_decoder import ResponsesDecoder
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, Message
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 

@@ -2,19 +2,20 @@
 
 from rxlapce.dialects.messages import AnthropicMessages
 from rxlapce.providers.auth import HeaderKey
-from rxlapce.providers.provider import Provider
+from rxlapce.providers.listing import Listing, anthropic_models
+from rxlapce.providers.provider import Api, Provider
 from rxlapce.providers.spec import ProviderSpec, Settings
 from rxlapce.secret import Secret
 
 
 def build(settings: Settings) -> Provider:
     """The provider with the user's settings."""
+    messages = AnthropicMessages()
     return Provider(
         name="anthropic",
         base_url=settings.base_url or "https://api.anthropic.com",
-        chat_path="/v1/messages",
-        models_path="/v1/models",
-        dialect=AnthropicMessages(),
+        apis={"messages": Api(dialect=messages, path="/v1/messages")},
+        listing=Listing(path="/v1/models", read=anthropic_models),
         auth=HeaderKey("x-api-key", settings.key or Secret("")),
         headers={"anthropic-version": "2023-06-01"},
         origin=settings.origin,
@@ -23,10 +24,9 @@ def build(settings: Settings) -> Provider:
 
 SPEC = ProviderSpec(
     name="anthropic",
-    summary="Anthropic, messages",
+    summary="Anthropic: messages",
     key_env="ANTHROPIC_API_KEY",
     base_url_env="ANTHROPIC_BASE_URL",
     needs=("ANTHROPIC_API_KEY",),
     build=build,
-    extra_env={},
 )

@@ -40,7 +40,7 @@ class Framing:
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class Format:
     """What makes the dialect with its defaults, and the framing of its streams."""
 
     dialect: Callable[[], Dialect[Event]]
@@ -59,14 +59,14 @@ FRAMINGS: Final[dict[str, Framing]] = {
     framing.name: framing for framing in (SSE, GOOGLE_SSE, JSON_ARRAY, NDJSON, EVENTSTREAM)
 }
 
-APIS: Final[dict[str, Api]] = {
-    "openai.chat.completions": Api(ChatCompletions, SSE),
-    "openai.responses": Api(Responses, SSE),
-    "openai.completions": Api(Completions, SSE),
-    "anthropic.messages": Api(AnthropicMessages, SSE),
-    "anthropic.complete": Api(AnthropicComplete, SSE),
-    "gemini.streamGenerateContent?alt=sse": Api(GenerateContent, GOOGLE_SSE),
-    "gemini.streamGenerateContent (JSON array)": Api(GenerateContent, JSON_ARRAY),
-    "bedrock.converse-stream": Api(Converse, EVENTSTREAM),
-    "bedrock.invoke-with-response-stream": Api(BedrockInvoke, EVENTSTREAM),
+APIS: Final[dict[str, Format]] = {
+    "openai.chat.completions": Format(ChatCompletions, SSE),
+    "openai.responses": Format(Responses, SSE),
+    "openai.completions": Format(Completions, SSE),
+    "anthropic.messages": Format(AnthropicMessages, SSE),
+    "anthropic.complete": Format(AnthropicComplete, SSE),
+    "gemini.streamGenerateContent?alt=sse": Format(GenerateContent, GOOGLE_SSE),
+    "gemini.streamGenerateContent (JSON array)": Format(GenerateContent, JSON_ARRAY),
+    "bedrock.converse-stream": Format(Converse, EVENTSTREAM),
+    "bedrock.invoke-with-response-stream": Format(BedrockInvoke, EVENTSTREAM),
 }

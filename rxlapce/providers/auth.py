@@ -1,9 +1,20 @@
 """How a request proves who asks: each way gives headers, and names the secrets that it puts there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from rxlapce.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A request as it will be sent, for the ways to authenticate that sign it: `url` is percent-encoded already."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Auth(Protocol):
@@ -14,8 +25,8 @@ class Auth(Protocol):
         """The values that must never be seen."""
         ...
 
-    async def headers(self) -> dict[str, str]:
-        """The headers for one request; may wait for a credential to be refreshed. Raises `ProviderError` (auth)."""
+    async def headers(self, request: Unsigned) -> Mapping[str, str]:
+        """The headers to add to `request`; may wait for a credential to be refreshed. Raises `ProviderError` (auth)."""
         ...
 
 
@@ -25,7 +36,7 @@ class NoAuth:
 
     secrets: tuple[Secret, ...] = ()
 
-    async def headers(self) -> dict[str, str]:
+    async def headers(self, request: Unsigned) -> Mapping[str, str]:
         """No headers."""
         return {}
 
@@ -41,7 +52,7 @@ class Bearer:
         """The key."""
         return (self.key,)
 
-    async def headers(self) -> dict[str, str]:
+    async def headers(self, request: Unsigned) -> Mapping[str, str]:
         """The header with the key."""
         return {"Authorization": f"Bearer {self.key.reveal()}"}
 
@@ -58,6 +69,6 @@ class HeaderKey:
         """The key."""
         return (self.key,)
 
-    async def headers(self) -> dict[str, str]:
+    async def headers(self, request: Unsigned) -> Mapping[str, str]:
         """The header with the key."""
         return {self.name: self.key.reveal()}

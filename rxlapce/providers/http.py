@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import aiohttp
+import yarl
 from reactivex import Observable
 
 from rxlapce.dialects.failures import request_id
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, writable
 from rxlapce.flow import Exchange, Tasks, from_reads
+from rxlapce.providers.auth import Unsigned
 from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, told_by
 
 #: What one read takes at most, and what aiohttp holds of a response before it stops reading the socket (at twice this,
@@ -139,14 +141,15 @@ class HttpClient:
             # A compressing proxy would hold tokens back until its window fills.
             "Accept-Encoding": "identity",
             **call.headers,
-            **await call.auth.headers(),
         }
+        headers.update(await call.auth.headers(Unsigned(call.method, call.url, headers, call.body)))
         deadline = asyncio.timeout(self.timeouts.headers_s)
         try:
             async with deadline:
                 response = await self._session.request(
                     call.method,
-                    call.url,
+                    # Percent-encoded already, and perhaps signed so: aiohttp must not write %3A as a colon.
+                    yarl.URL(call.url, encoded=True),
                     data=call.body or None,
                     headers=headers,
                     proxy=self.proxy_for(call.url),

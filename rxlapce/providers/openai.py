@@ -1,12 +1,26 @@
-"""OpenAI: chat completions with a bearer key (https://platform.openai.com/docs/api-reference/chat)."""
+"""OpenAI: chat completions, responses and legacy completions with a bearer key.
+
+Source: https://platform.openai.com/docs/api-reference.
+"""
+
+from typing import Final
 
 from rxlapce.dialects.chat_completions import ChatCompletions
+from rxlapce.dialects.completions import Completions
+from rxlapce.dialects.responses import Responses
 from rxlapce.providers.auth import Bearer
-from rxlapce.providers.provider import Provider
+from rxlapce.providers.provider import Api, Provider
 from rxlapce.providers.spec import ProviderSpec, Settings
 from rxlapce.secret import Secret
 
-HEADERS = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
+HEADERS: Final = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
+#: The models that still complete a text; all others only chat.
+COMPLETING: Final = ("gpt-3.5-turbo-instruct", "davinci-002", "babbage-002")
+
+
+def completion_api_of(model: str) -> str | None:
+    """The API that goes on from a text with `model`, if it is one of the few that do."""
+    return "completions" if model.startswith(COMPLETING) else None
 
 
 def build(settings: Settings) -> Provider:
@@ -14,8 +28,12 @@ def build(settings: Settings) -> Provider:
     return Provider(
         name="openai",
         base_url=settings.base_url or "https://api.openai.com/v1",
-        chat_path="/chat/completions",
-        dialect=ChatCompletions(),
+        apis={
+            "chat_completions": Api(dialect=ChatCompletions(), path="/chat/completions"),
+            "responses": Api(dialect=Responses(), path="/responses"),
+            "completions": Api(dialect=Completions(), path="/completions"),
+        },
+        completion_api_of=completion_api_of,
         auth=Bearer(settings.key or Secret("")),
         headers={HEADERS[name]: value for name, value in settings.extra.items()},
         origin=settings.origin,
@@ -24,7 +42,7 @@ def build(settings: Settings) -> Provider:
 
 SPEC = ProviderSpec(
     name="openai",
-    summary="OpenAI, chat completions",
+    summary="OpenAI: chat completions, responses, completions",
     key_env="OPENAI_API_KEY",
     base_url_env="OPENAI_BASE_URL",
     needs=("OPENAI_API_KEY",),

@@ -1,9 +1,14 @@
-"""A provider is four choices: endpoint, auth, framing, dialect; and how they make a stream."""
+"""A provider is four choices: endpoint, auth, framing, dialect; and how they make a stream.
+
+A provider may offer several APIs (OpenAI has chat completions, responses and completions): each is an `Api`, which is a
+dialect in a framing at a path.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote
 
-import msgspec
 from reactivex import Observable
 from reactivex.abc import DisposableBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
@@ -11,45 +16,83 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange, Receiver, Stage, connect
-from rxlapce.messages import ChatRequest
-from rxlapce.operators.decode import sse_decode
 from rxlapce.operators.token_map import token_map
+from rxlapce.providers.apis import SSE, Framing
 from rxlapce.providers.auth import Auth, NoAuth
 from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, HttpSource, told_by
+from rxlapce.providers.listing import Listing, openai_models
+from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
-from rxlapce.typing import Dialect
+from rxlapce.typing import Dialect, TokenCounter
 
-Framing = Callable[[Observable[bytes]], Observable[Event]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """One way to ask a provider: what is said, in which framing the stream comes, and where.
+
+    Paths follow the provider's base URL; `{model}` in one stands for the model's name, percent-encoded. `stream_path`
+    is the path of a streamed request where it is another. `count_path` with `counter` is where tokens are counted.
+    """
+
+    dialect: Dialect[Event]
+    path: str
+    stream_path: str | None = None
+    framing: Framing = SSE
+    counter: TokenCounter | None = None
+    count_path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Where, as whom, in which framing and dialect. `origin` says which setting it came from, for people.
+    """Where and as whom to ask, and by which APIs. `origin` says which setting it came from, for people.
 
-    `framing` makes the operator that turns bytes into events; `headers` are not secret.
+    `apis`, by the names that a request's `api` may have; the first is the one for a request that names none, unless
+    `api_of` names another for its model. `completion_api_of` names the API for a `CompletionRequest`, None for the one
+    that chats. `listing` is None where the provider lists no models. `headers` are not secret.
     """
 
     name: str
     base_url: str
-    chat_path: str
-    models_path: str = "/models"
-    dialect: Dialect[Event]
-    framing: Callable[[], Framing] = sse_decode
+    apis: Mapping[str, Api]
+    api_of: Callable[[str], str | None] = lambda model: None
+    completion_api_of: Callable[[str], str | None] = lambda model: None
+    default_model: str | None = None
+    listing: Listing | None = field(default_factory=lambda: Listing(path="/models", read=openai_models))
     auth: Auth = field(default_factory=NoAuth)
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     origin: str = ""
 
-    def call(self, request: ChatRequest, model: str, *, stream: bool) -> HttpCall:
+    def api(self, request: ChatRequest, model: str) -> Api:
+        """The API for `request`. Raises `ProviderError` (bad_request) for one that the provider does not have."""
+        name = request.api or self.api_of(model) or next(iter(self.apis))
+        api = self.apis.get(name)
+        if api is None:
+            raise ProviderError(
+                ErrorKind.BAD_REQUEST,
+                f"{self.name} has no API {name!r}; it has {', '.join(self.apis)}",
+                phase=Phase.ADMIT,
+                provider=self.name,
+            )
+        return api
+
+    def url(self, path: str, model: str = "") -> str:
+        """The URL of `path` with `model` in its place; every reserved character of the name is encoded."""
+        return self.base_url.rstrip("/") + path.replace("{model}", quote(model, safe=""))
+
+    def call(self, api: Api, request: ChatRequest, model: str, *, stream: bool) -> HttpCall:
         """The HTTP request for `request`. Raises `ProviderError` (bad_request) for what the dialect cannot say."""
         return HttpCall(
             provider=self.name,
-            url=self.base_url.rstrip("/") + self.chat_path,
-            body=self.dialect.chat_body(request, model, stream=stream),
+            url=self.url(api.stream_path if stream and api.stream_path is not None else api.path, model),
+            body=api.dialect.chat_body(request, model, stream=stream),
             auth=self.auth,
-            read_error=self.dialect.read_error,
+            read_error=api.dialect.read_error,
             headers=self.headers,
-            accept="text/event-stream" if stream else "application/json",
+            accept=api.framing.media_type if stream else JSON,
         )
+
+
+JSON: Final = "application/json"
 
 
 def chat_stream(
@@ -66,7 +109,8 @@ def chat_stream(
     def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
         exchange.provider, exchange.model = provider.name, model
         try:
-            call = provider.call(request, model, stream=True)
+            api = provider.api(request, model)
+            call = provider.call(api, request, model, stream=True)
         except ProviderError as error:
             error.provider, error.phase = provider.name, Phase.ADMIT
             receiver.on_error(error)
@@ -75,17 +119,18 @@ def chat_stream(
         def on_error(error: Exception) -> None:
             receiver.on_error(told_by(error, call, exchange) if isinstance(error, ProviderError) else error)
 
-        decoded = by_content_type(provider, exchange)(client.stream(call, exchange))
+        decoded = by_content_type(api, exchange)(client.stream(call, exchange))
         return connect(decoded, Receiver(receiver.on_next, on_error, receiver.on_completed), scheduler)
 
     return Stage(on_subscribe)
 
 
-def by_content_type(provider: Provider, exchange: Exchange) -> Callable[[Observable[bytes]], Observable[StreamToken]]:
+def by_content_type(api: Api, exchange: Exchange) -> Callable[[Observable[bytes]], Observable[StreamToken]]:
     """Decode as the response's content type says: a stream by framing and dialect, a JSON body as a unary answer.
 
     Providers do answer a request for a stream with plain JSON: an error with status 200 (xAI, OpenRouter), or the whole
-    answer (servers that cannot stream). The choice is made once, at the first bytes.
+    answer (servers that cannot stream). The choice is made once, at the first bytes. Where JSON is the framing itself,
+    as in Gemini's array, a stream is all that there is.
     """
 
     def decode(source: Observable[bytes]) -> Observable[StreamToken]:
@@ -96,10 +141,10 @@ def by_content_type(provider: Provider, exchange: Exchange) -> Callable[[Observa
             def choose() -> Receiver[bytes]:
                 nonlocal chosen
                 if chosen is None:
-                    if exchange.content_type == "application/json":
-                        chosen = _unary(provider, receiver)
+                    if exchange.content_type == JSON and api.framing.media_type != JSON:
+                        chosen = _unary(api, receiver)
                     else:
-                        chosen = _streamed(provider, receiver, scheduler, upstream, decoding)
+                        chosen = _streamed(api, receiver, scheduler, upstream, decoding)
                 return chosen
 
             def on_next(data: bytes) -> None:
@@ -120,7 +165,7 @@ def by_content_type(provider: Provider, exchange: Exchange) -> Callable[[Observa
 
 
 def _streamed(
-    provider: Provider,
+    api: Api,
     receiver: Receiver[StreamToken],
     scheduler: SchedulerBase | None,
     upstream: DisposableBase,
@@ -136,12 +181,12 @@ def _streamed(
         heads.append(head)
         return upstream
 
-    stages = Stage(relay).pipe(provider.framing(), token_map(provider.dialect))
+    stages = Stage(relay).pipe(api.framing.decode(), token_map(api.dialect))
     decoding.disposable = connect(stages, receiver, scheduler)
     return heads[0]
 
 
-def _unary(provider: Provider, receiver: Receiver[StreamToken]) -> Receiver[bytes]:
+def _unary(api: Api, receiver: Receiver[StreamToken]) -> Receiver[bytes]:
     """Gathers a JSON body, at most `MAX_ANSWER_BYTES`, and emits its tokens at its end."""
     body = bytearray()
     failed = False
@@ -162,7 +207,7 @@ def _unary(provider: Provider, receiver: Receiver[StreamToken]) -> Receiver[byte
         if failed:
             return
         try:
-            tokens = provider.dialect.read_answer(bytes(body))
+            tokens = api.dialect.read_answer(bytes(body))
         except ProviderError as error:
             fail(error)
             return
@@ -179,41 +224,13 @@ async def chat(
     """The answer to `request` in one piece, as tokens with `Finish` last. Raises `ProviderError`."""
     exchange.provider, exchange.model = provider.name, model
     try:
-        call = provider.call(request, model, stream=False)
+        api = provider.api(request, model)
+        call = provider.call(api, request, model, stream=False)
     except ProviderError as error:
         error.provider, error.phase = provider.name, Phase.ADMIT
         raise
     body = await client.fetch(call, exchange)
     try:
-        return provider.dialect.read_answer(body)
+        return api.dialect.read_answer(body)
     except ProviderError as error:
         raise told_by(error, call, exchange) from None
-
-
-class _ListedModel(msgspec.Struct):
-    id: str
-
-
-class _ModelList(msgspec.Struct):
-    data: list[_ListedModel]
-
-
-async def list_models(client: HttpSource, provider: Provider) -> list[str]:
-    """The models that the provider lists, by its own names. Costs nothing. Raises `ProviderError`."""
-    exchange = Exchange(provider=provider.name)
-    call = HttpCall(
-        provider=provider.name,
-        url=provider.base_url.rstrip("/") + provider.models_path,
-        body=b"",
-        auth=provider.auth,
-        read_error=provider.dialect.read_error,
-        headers=provider.headers,
-        method="GET",
-    )
-    body = await client.fetch(call, exchange)
-    try:
-        return [model.id for model in msgspec.json.decode(body, type=_ModelList).data]
-    except msgspec.DecodeError as error:
-        raise ProviderError(
-            ErrorKind.PROTOCOL, f"the list of models is none: {error}", provider=provider.name
-        ) from None

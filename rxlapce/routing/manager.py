@@ -8,11 +8,11 @@ from reactivex import throw as rx_throw
 from rxlapce.answer import Answer, AnswerBuilder
 from rxlapce.errors import ProviderError
 from rxlapce.flow import Exchange
-from rxlapce.messages import ChatRequest, CompletionRequest
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.providers.call import HttpSource
 from rxlapce.providers.provider import chat as provider_chat
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
+from rxlapce.requests import ChatRequest, CompletionRequest
 from rxlapce.routing.router import Router
 from rxlapce.tokens import StreamToken
 

@@ -9,10 +9,11 @@ import msgspec
 from reactivex import Observable
 
 from rxlapce.answer import AnswerBuilder
-from rxlapce.messages import ChatRequest, ChatResponse, Message
+from rxlapce.messages import ChatResponse
 from rxlapce.providers import anthropic, openai
 from rxlapce.providers.provider import Provider
 from rxlapce.providers.spec import Settings
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.secret import Secret
 from rxlapce.simulator import Simulator
 from rxlapce.tokens import StreamToken

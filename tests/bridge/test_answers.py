@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from rxlapce.bridge import Client, connect
-from rxlapce.messages import CompletionRequest, Tool, TransportName
+from rxlapce.messages import TransportName
+from rxlapce.requests import CompletionRequest, Tool
 from rxlapce.simulator import Simulator
 from rxlapce.testing.asking import Collected, ask, heard, told, truth
 from rxlapce.testing.daemons import DaemonProcess, EmbeddedDaemon

@@ -2,6 +2,7 @@ import pytest
 
 from rxlapce.config.env import load_provider_configs_from_env, proxy_for, validate_provider_configs
 from rxlapce.errors import ConfigError
+from rxlapce.providers.auth import Unsigned
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -23,13 +24,13 @@ def test_base_url_organisation_and_project_are_taken() -> None:
 
 async def test_anthropic_key_goes_into_its_own_header() -> None:
     provider = load_provider_configs_from_env({"ANTHROPIC_API_KEY": KEY})["anthropic"]
-    assert await provider.auth.headers() == {"x-api-key": KEY}
+    assert await provider.auth.headers(Unsigned("POST", "http://127.0.0.1/", {}, b"")) == {"x-api-key": KEY}
     assert provider.headers["anthropic-version"] == "2023-06-01"
 
 
 async def test_local_needs_a_url_and_no_key() -> None:
     provider = load_provider_configs_from_env({"LOCAL_BASE_URL": "http://127.0.0.1:8080/v1"})["local"]
-    assert await provider.auth.headers() == {}
+    assert await provider.auth.headers(Unsigned("POST", "http://127.0.0.1/", {}, b"")) == {}
     assert load_provider_configs_from_env({"LOCAL_API_KEY": KEY}) == {}
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from rxlapce.bridge import connect
-from rxlapce.messages import ChatRequest, Message
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import Finish, StreamToken, Text
 
 

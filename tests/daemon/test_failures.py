@@ -19,7 +19,6 @@ from rxlapce.messages import (
     ChatStream,
     Complete,
     CompleteStream,
-    CompletionRequest,
     ErrorBody,
     Heartbeat,
     ProviderCommand,
@@ -28,6 +27,7 @@ from rxlapce.messages import (
     StreamError,
 )
 from rxlapce.providers.http import HttpTimeouts
+from rxlapce.requests import CompletionRequest
 from rxlapce.routing.manager import StreamTimeouts
 from rxlapce.simulator import Simulator
 from rxlapce.telemetry.logs import logger

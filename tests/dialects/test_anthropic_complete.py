@@ -9,7 +9,7 @@ import pytest
 from rxlapce.codec.event import Event
 from rxlapce.dialects import AnthropicComplete
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, Message, Tool
+from rxlapce.requests import ChatRequest, Message, Tool
 from rxlapce.tokens import Finish, FinishKind, Opaque, StreamToken, Text
 
 SHORT = ChatRequest(model="p/m", messages=(Message(role="user", content="Hi"),))

@@ -10,7 +10,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import BedrockInvoke, Converse
 from rxlapce.dialects.bedrock_invoke_decoder import InvokeDecoder
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
-from rxlapce.messages import ChatRequest, Message
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import (
     Finish,
     FinishKind,

@@ -9,7 +9,7 @@ import pytest
 from rxlapce.codec.event import Event
 from rxlapce.dialects import DIALECTS, AnthropicMessages, ChatCompletions
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, Message, RequestedCall, Tool
+from rxlapce.requests import ChatRequest, Message, RequestedCall, Tool
 from rxlapce.tokens import (
     ChoiceEnd,
     Finish,

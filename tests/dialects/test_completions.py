@@ -9,7 +9,7 @@ import pytest
 from rxlapce.codec.event import Event
 from rxlapce.dialects import Completions
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, CompletionRequest, Message, Tool
+from rxlapce.requests import ChatRequest, CompletionRequest, Message, Tool
 from rxlapce.tokens import ChoiceEnd, Finish, FinishKind, Opaque, StreamToken, Text, UsageReport
 
 DONE = Event("[DONE]")

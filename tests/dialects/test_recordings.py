@@ -23,7 +23,7 @@ from rxlapce.answer import Answer, AnswerBuilder, Choice
 from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.operators.token_map import token_map
-from rxlapce.providers.apis import APIS, Api
+from rxlapce.providers.apis import APIS, Format
 from rxlapce.tokens import Finish, Opaque, Reasoning, StreamToken
 from rxlapce.typing import StreamDecoder
 
@@ -95,7 +95,7 @@ class Outcome:
 class Kept:
     """The dialect's decoder, kept in hand for the model of a stream that breaks off."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Format) -> None:
         self.decoding = api.dialect().decoder()
 
     def decoder(self) -> StreamDecoder[Event]:

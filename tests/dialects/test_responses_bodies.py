@@ -8,7 +8,7 @@ import pytest
 
 from rxlapce.dialects import Responses
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.messages import ChatRequest, Message, RequestedCall, Tool
+from rxlapce.requests import ChatRequest, Message, RequestedCall, Tool
 from rxlapce.tokens import Finish, FinishKind, Opaque, Reasoning, Reported, Text, ToolCall, Usage, UsageReport
 
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}}

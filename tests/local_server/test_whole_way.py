@@ -11,7 +11,8 @@ from rxlapce.answer import Answer, AnswerBuilder
 from rxlapce.bridge import Client, connect
 from rxlapce.cli.child import running_daemon
 from rxlapce.errors import ErrorKind, ProviderError
-from rxlapce.messages import ChatRequest, Message, TransportName
+from rxlapce.messages import TransportName
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.secret import Secret
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text
 

@@ -8,8 +8,9 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
+from rxlapce.providers.discovery import list_models
 from rxlapce.providers.http import HttpClient
-from rxlapce.providers.provider import Provider, chat, chat_stream, list_models
+from rxlapce.providers.provider import Provider, chat, chat_stream
 from rxlapce.simulator import Simulator
 from rxlapce.testing.asking import KEY, Collected, ask, heard, simulated
 from rxlapce.testing.scripted import CHUNKED, Peer, ScriptedServer, chunk

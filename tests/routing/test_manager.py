@@ -6,8 +6,8 @@ import pytest
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
-from rxlapce.messages import CompletionRequest
 from rxlapce.providers.http import HttpClient
+from rxlapce.requests import CompletionRequest
 from rxlapce.routing.manager import ProviderManager, StreamTimeouts
 from rxlapce.routing.router import Router
 from rxlapce.simulator import Outcome, Simulator

@@ -2,12 +2,14 @@ import pytest
 
 from rxlapce.dialects.chat_completions import ChatCompletions
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
-from rxlapce.providers.provider import Provider
+from rxlapce.providers.provider import Api, Provider
 from rxlapce.routing.router import Router
 
 
 def provider(name: str) -> Provider:
-    return Provider(name=name, base_url="http://127.0.0.1:1", chat_path="/x", dialect=ChatCompletions())
+    return Provider(
+        name=name, base_url="http://127.0.0.1:1", apis={"chat_completions": Api(dialect=ChatCompletions(), path="/x")}
+    )
 
 
 PROVIDERS = {name: provider(name) for name in ("openai", "local")}
