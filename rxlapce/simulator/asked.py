@@ -1,6 +1,6 @@
 """A request of either API, read into one shape: what the simulator needs of it and no more."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,21 @@ class BadBody(ValueError):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class Where(msgspec.Struct, frozen=True):
+    """Where a request went: the decoded path under the simulator's root, its query, and what stood for `{model}`.
+
+    `model` is decoded too, so it may hold any character, a `/` as well; None where the pattern has no `{model}`.
+    """
+
+    path: str
+    query: Mapping[str, str] = {}
+    model: str | None = None
+
+
+#: For readers that do not care.
+NOWHERE: Final = Where(path="")
 
 
 class OfferedTool(msgspec.Struct, frozen=True):
@@ -161,7 +176,7 @@ def _check(turns: Sequence[_Turn], max_tokens: int | None) -> None:
         raise BadBody(f"Invalid 'max_tokens': expected a value >= 1, but got {max_tokens} instead.", "max_tokens")
 
 
-def read_chat(body: bytes) -> Asked:
+def read_chat(body: bytes, _where: Where = NOWHERE) -> Asked:
     """A chat completions request. Raises `BadBody`."""
     said: _ChatBody = _decoded(_chat, body)
     max_tokens = said.max_completion_tokens or said.max_tokens
@@ -196,7 +211,7 @@ def read_chat(body: bytes) -> Asked:
     )
 
 
-def read_messages(body: bytes) -> Asked:
+def read_messages(body: bytes, _where: Where = NOWHERE) -> Asked:
     """A Messages request. Raises `BadBody`."""
     said: _MessagesBody = _decoded(_messages, body)
     _check(said.messages, said.max_tokens)

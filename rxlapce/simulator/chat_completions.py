@@ -15,7 +15,16 @@ import msgspec
 from rxlapce.simulator.asked import Asked
 from rxlapce.simulator.reply import Call, End, Reply, prompt_tokens
 from rxlapce.simulator.tokenizer import alphanumeric, hexadecimal, tokenize
-from rxlapce.simulator.wire import MEMO_SIZE, OBFUSCATIONS, PADDINGS, VARIANT_MASK, Part, WireEvent, created_at
+from rxlapce.simulator.wire import (
+    MEMO_SIZE,
+    OBFUSCATIONS,
+    PADDINGS,
+    SSE_TYPE,
+    VARIANT_MASK,
+    Part,
+    WireEvent,
+    created_at,
+)
 
 DONE: Final = b"data: [DONE]\n\n"
 #: Characters of a padded line without its line end, modulo 16.
@@ -36,6 +45,8 @@ _encode: Final = msgspec.json.Encoder().encode
 class ChatCompletion:
     """One response to a chat completions request."""
 
+    stream_type: ClassVar[str] = SSE_TYPE
+    text_lines: ClassVar[bool] = True
     keepalive: ClassVar[bytes] = b": OPENROUTER PROCESSING\n\n"
 
     def __init__(self, asked: Asked, chance: random.Random) -> None:

@@ -23,10 +23,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A request as it came. Header names are lower-case; `at_s` is on the monotonic clock."""
+    """A request as it came. Header names are lower-case; `at_s` is on the monotonic clock.
+
+    `path` is decoded; `target` is path and query as they stood in the request line, which is what signatures cover.
+    """
 
     method: str
     path: str
+    target: str = ""
     headers: Mapping[str, str]
     body: bytes
     at_s: float = field(default_factory=time.monotonic)

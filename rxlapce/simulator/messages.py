@@ -13,7 +13,7 @@ import msgspec
 from rxlapce.simulator.asked import Asked
 from rxlapce.simulator.reply import End, Reply, prompt_tokens
 from rxlapce.simulator.tokenizer import base58, tokenize
-from rxlapce.simulator.wire import BLANKS, MEMO_SIZE, VARIANT_MASK, Part, WireEvent
+from rxlapce.simulator.wire import BLANKS, MEMO_SIZE, SSE_TYPE, VARIANT_MASK, Part, WireEvent
 
 PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
 
@@ -37,6 +37,8 @@ _encode: Final = msgspec.json.Encoder().encode
 class MessagesAnswer:
     """One response to a Messages request."""
 
+    stream_type: ClassVar[str] = SSE_TYPE
+    text_lines: ClassVar[bool] = True
     keepalive: ClassVar[bytes] = PING
 
     def __init__(self, asked: Asked, chance: random.Random) -> None:

@@ -47,7 +47,7 @@ def play(wire: Wire, events: Iterable[WireEvent], options: Options, chance: rand
         steps = _batched(faulty)
     else:
         steps = _kept_alive(_paced(faulty, options, chance), wire.keepalive, options.keepalive)
-    if options.crlf:
+    if options.crlf and wire.text_lines:
         steps = _with_crlf(steps)
     return steps if options.split is None else _split(steps, options.split, chance)
 
@@ -139,9 +139,12 @@ def _paced(events: Iterable[WireEvent | Close], options: Options, chance: random
 
 
 def _kept_alive(steps: Iterable[Step | Close], keepalive: bytes, every_s: float) -> Iterator[Step | Close]:
-    """The same with a keep-alive after every `every_s` of silence; a stall becomes keep-alives without end."""
+    """The same with a keep-alive after every `every_s` of silence; a stall becomes keep-alives without end.
+
+    A framing that has no keep-alives (b"") stays silent.
+    """
     for step in steps:
-        if not every_s:
+        if not every_s or not keepalive:
             yield step
         elif step is Close.SILENCE:
             yield from repeat(Step(every_s, keepalive))

@@ -1,46 +1,31 @@
 """The simulator over HTTP: routes, keys, and the performance of what `play` decided."""
 
 import asyncio
-import hmac
 import random
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Self, TypeVar
 
 from aiohttp import web
 
 from rxlapce.secret import Secret
-from rxlapce.simulator import catalogue, vendor_errors
-from rxlapce.simulator.asked import Asked, BadBody, read_chat, read_messages
-from rxlapce.simulator.chat_completions import ChatCompletion
+from rxlapce.simulator import vendor as vendors
+from rxlapce.simulator.asked import Asked, BadBody, Where
 from rxlapce.simulator.journal import Journal, Outcome, Received, Served
-from rxlapce.simulator.messages import MessagesAnswer
 from rxlapce.simulator.metronome import Metronome
 from rxlapce.simulator.options import HEADER, REFUSALS, BadOption, Fault, Options, parse
 from rxlapce.simulator.play import Close, play, play_whole
 from rxlapce.simulator.reply import compose
+from rxlapce.simulator.route import PlainRoute, Route
+from rxlapce.simulator.routes import PLAIN_ROUTES, ROUTES, VENDORS
 from rxlapce.simulator.stage import Stage, silence
-from rxlapce.simulator.tokenizer import base58, hexadecimal, seeded
-from rxlapce.simulator.vendor_errors import HttpError, Vendor
+from rxlapce.simulator.tokenizer import seeded
+from rxlapce.simulator.vendor import HttpError, Vendor
 from rxlapce.simulator.wire import Wire
 
 _MAX_BODY_BYTES: Final = 64 << 20
-_STREAM_TYPE: Final = "text/event-stream; charset=utf-8"
-
-
-class _Route(NamedTuple):
-    """How one path is read and answered."""
-
-    vendor: Vendor
-    read: Callable[[bytes], Asked]
-    wire: Callable[[Asked, random.Random], Wire]
-
-
-_ROUTES: Final[Mapping[str, _Route]] = {
-    "/v1/chat/completions": _Route(Vendor.OPENAI, read_chat, ChatCompletion),
-    "/v1/messages": _Route(Vendor.ANTHROPIC, read_messages, MessagesAnswer),
-}
 
 
 class _Refused(Exception):
@@ -52,7 +37,7 @@ class _Refused(Exception):
 
 
 class Simulator:
-    """A provider that speaks OpenAI's chat completions and Anthropic's Messages, and misbehaves on request.
+    """A provider that speaks every dialect in `rxlapce.simulator.routes`, and misbehaves on request.
 
         async with Simulator(seed=1) as simulator:
             ...  # simulator.base_url
@@ -97,9 +82,10 @@ class Simulator:
     async def start(self) -> None:
         """Listen. `base_url` is valid afterwards. Raises OSError if the address is taken."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
-        for path in _ROUTES:
-            app.router.add_post(path, self._post)
-        app.router.add_get("/v1/models", self._models)
+        for path, routes in _grouped(ROUTES, lambda route: route.path).items():
+            app.router.add_post(path, partial(self._post, routes))
+        for (method, path), plain in _grouped(PLAIN_ROUTES, lambda route: (route.method, route.path)).items():
+            app.router.add_route(method, path, partial(self._plain, plain))
         app.router.add_get("/health", self._health)
         app.router.add_route("*", "/{path:.*}", self._not_found)
         listener = self._listen()
@@ -176,32 +162,50 @@ class Simulator:
     async def _health(self, _request: web.Request) -> web.Response:
         return web.json_response({"status": "ok", "open_streams": self.open_streams})
 
-    async def _models(self, request: web.Request) -> web.Response:
-        vendor = Vendor.ANTHROPIC if "anthropic-version" in request.headers else Vendor.OPENAI
-        try:
-            self._check_key(request, vendor)
-        except _Refused as refused:
-            return _plain(refused.error, _REQUEST_IDS[vendor](self._chance(request)))
-        return web.Response(body=catalogue.LISTINGS[vendor](), content_type="application/json")
-
     async def _not_found(self, request: web.Request) -> web.Response:
-        vendor = Vendor.ANTHROPIC if "anthropic-version" in request.headers else Vendor.OPENAI
-        error = vendor_errors.not_found(vendor, request.method, request.path)
-        return _plain(error, _REQUEST_IDS[vendor](self._chance(request)))
+        vendor = _host(request)
+        return _error(vendors.not_found(vendor, request.method, request.path), vendor, self._chance(request))
 
     def _chance(self, request: web.Request) -> random.Random:
         """The chance of a request whose body does not matter."""
         return seeded(self._seed, request.method, request.path)
 
-    async def _post(self, request: web.Request) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
+    async def _plain(self, routes: Sequence[PlainRoute], request: web.Request) -> web.Response:
+        route = _choose(routes, request)
         body = await request.read()
-        served = self._journal.received(Received(method=request.method, path=request.path, headers=headers, body=body))
+        try:
+            options = self._admit(_received(request, body), route.vendor, request.headers.get(HEADER, ""))
+            if options.fault is Fault.HANG:
+                await silence()
+            answer = route.answer(body, _where(request))
+        except BadBody as error:
+            refusal = vendors.bad_request(route.vendor, str(error), error.param)
+            return _error(refusal, route.vendor, self._chance(request))
+        except _Refused as refused:
+            return _error(refused.error, route.vendor, self._chance(request))
+        return web.Response(body=answer, content_type="application/json")
+
+    def _admit(self, request: Received, vendor: Vendor, asked_by_header: str) -> Options:
+        """How to behave to a request that costs nothing. Raises `_Refused` for its key, or as the header asks."""
+        key = self._check_key(request, vendor)
+        try:
+            options = parse(asked_by_header)
+        except BadOption as error:
+            raise _Refused(vendors.bad_request(vendor, str(error))) from None
+        if options.times and self._is_over(request.path, "", "", asked_by_header, options.times):
+            options = options.well_behaved()
+        fault: Fault | int | None = options.fault if options.fault in REFUSALS else options.status
+        if fault is not None:
+            raise _Refused(vendors.error_for(vendor, fault, key=key, wait_s=options.retry_after))
+        return options
+
+    async def _post(self, routes: Sequence[Route], request: web.Request) -> web.StreamResponse:
+        served = self._journal.received(_received(request, await request.read()))
         handler = asyncio.current_task()
         self._handlers.add(handler)
         outcome = Outcome.CLIENT_GONE
         try:
-            response, outcome = await self._answer(request, served)
+            response, outcome = await self._answer(_choose(routes, request), request, served)
         except asyncio.CancelledError:
             if self._stopping:
                 outcome = Outcome.STOPPED
@@ -213,16 +217,15 @@ class Simulator:
                 self._on_served(served)
         return response
 
-    async def _answer(self, request: web.Request, served: Served) -> tuple[web.StreamResponse, Outcome]:
-        route = _ROUTES[request.path]
-        body, asked_by_header = served.request.body, request.headers.get(HEADER, "")
-        chance = seeded(self._seed, request.path, body, asked_by_header)
+    async def _answer(self, route: Route, request: web.Request, served: Served) -> tuple[web.StreamResponse, Outcome]:
+        asked_by_header = request.headers.get(HEADER, "")
+        chance = seeded(self._seed, request.path, served.request.body, asked_by_header)
         stage = Stage(request, served, self._journal, self._metronome)
         try:
-            asked, options = self._understand(request, route, body, asked_by_header)
+            asked, options = self._understand(served.request, route, _where(request), asked_by_header)
         except _Refused as refused:
             served.status = refused.error.status
-            return _plain(refused.error, _REQUEST_IDS[route.vendor](chance)), Outcome.REFUSED
+            return _error(refused.error, route.vendor, chance), Outcome.REFUSED
         if options.fault is Fault.HANG:
             await silence()
         if options.fault is Fault.RESET and options.after is None:
@@ -236,33 +239,33 @@ class Simulator:
             steps = play_whole(wire.unary(replies), tokens, options)
             return await stage.perform(_headers(wire, "application/json"), steps)
         self._journal.stream_opened(served)
-        return await stage.perform(_headers(wire, _STREAM_TYPE), play(wire, wire.events(replies), options, chance))
+        steps = play(wire, wire.events(replies), options, chance)
+        return await stage.perform(_headers(wire, wire.stream_type), steps)
 
     # -- before the answer ------------------------------------------------------------------------------------------
 
-    def _understand(
-        self, request: web.Request, route: _Route, body: bytes, asked_by_header: str
-    ) -> tuple[Asked, Options]:
+    def _understand(self, request: Received, route: Route, where: Where, asked_by_header: str) -> tuple[Asked, Options]:
         """What is asked, and how to behave. Raises `_Refused`."""
         vendor = route.vendor
         key = self._check_key(request, vendor)
-        if vendor is Vendor.ANTHROPIC and "anthropic-version" not in request.headers:
-            raise _Refused(vendor_errors.bad_request(vendor, "anthropic-version: header is required"))
+        for header, message in vendor.demands.items():
+            if header not in request.headers:
+                raise _Refused(vendors.bad_request(vendor, message))
         try:
-            asked = route.read(body)
+            asked = route.read(request.body, where)
             options = parse(asked_by_header, parse(asked.options, self._defaults))
         except BadBody as error:
-            raise _Refused(vendor_errors.bad_request(vendor, str(error), error.param)) from None
+            raise _Refused(vendors.bad_request(vendor, str(error), error.param)) from None
         except BadOption as error:
-            raise _Refused(vendor_errors.bad_request(vendor, str(error), "model")) from None
+            raise _Refused(vendors.bad_request(vendor, str(error), "model")) from None
         if options.times and self._is_over(request.path, asked.model, asked.options, asked_by_header, options.times):
             options = options.well_behaved()
         fault: Fault | int | None = options.fault if options.fault in REFUSALS else options.status
         if fault is None and options.fault is Fault.ERROR and not asked.stream:
-            fault = 500
+            fault = Fault.ERROR
         if fault is not None:
             wait_s = options.retry_after
-            raise _Refused(vendor_errors.error_for(vendor, fault, model=asked.model, key=key, wait_s=wait_s))
+            raise _Refused(vendors.error_for(vendor, fault, model=asked.model, key=key, wait_s=wait_s))
         return asked, options
 
     def _is_over(self, path: str, model: str, suffix: str, header: str, times: int) -> bool:
@@ -271,15 +274,53 @@ class Simulator:
         self._seen[wish] += 1
         return self._seen[wish] > times
 
-    def _check_key(self, request: web.Request, vendor: Vendor) -> str:
+    def _check_key(self, request: Received, vendor: Vendor) -> str:
         """The key that the request carries ("" if none). Raises `_Refused` if another one is demanded."""
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        key = request.headers.get("x-api-key", bearer).strip()
-        demanded = self._api_key
-        if demanded is not None and not hmac.compare_digest(key.encode(), demanded.reveal().encode()):
-            raise _Refused(vendor_errors.error_for(vendor, Fault.AUTH, key=key))
+        key = vendor.key(request)
+        if self._api_key is not None and not vendor.accepts(request, self._api_key):
+            raise _Refused(vendors.error_for(vendor, Fault.AUTH, key=key))
         return key
 
+
+# -- routes ---------------------------------------------------------------------------------------------------------
+
+_AnyRoute = TypeVar("_AnyRoute", Route, PlainRoute)
+_Place = TypeVar("_Place")
+
+
+def _grouped(routes: Sequence[_AnyRoute], place: Callable[[_AnyRoute], _Place]) -> dict[_Place, list[_AnyRoute]]:
+    """The routes of each place, in their order."""
+    groups: dict[_Place, list[_AnyRoute]] = {}
+    for route in routes:
+        groups.setdefault(place(route), []).append(route)
+    return groups
+
+
+def _choose(routes: Sequence[_AnyRoute], request: web.Request) -> _AnyRoute:
+    """The first route whose vendor's demanded headers came, else the last."""
+    fitting = (route for route in routes if all(header in request.headers for header in route.vendor.demands))
+    return next(fitting, routes[-1])
+
+
+def _host(request: web.Request) -> Vendor:
+    """Whose 404 an unknown path gets: of the vendor whose headers came, else of the one with the longest `home`."""
+    for vendor in VENDORS:
+        if vendor.demands and all(header in request.headers for header in vendor.demands):
+            return vendor
+    homes = (vendor for vendor in VENDORS if request.path.startswith(vendor.home))
+    return max(homes, key=lambda vendor: len(vendor.home))
+
+
+def _where(request: web.Request) -> Where:
+    return Where(path=request.path, query=dict(request.query), model=request.match_info.get("model"))
+
+
+def _received(request: web.Request, body: bytes) -> Received:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Received(method=request.method, path=request.path, target=request.raw_path, headers=headers, body=body)
+
+
+# -- responses ------------------------------------------------------------------------------------------------------
 
 _SERVER: Final = {"server": "rxlapce-simulator"}
 
@@ -288,21 +329,11 @@ def _headers(wire: Wire, content_type: str) -> dict[str, str]:
     return _SERVER | wire.headers() | {"content-type": content_type, "cache-control": "no-cache"}
 
 
-def _openai_id(chance: random.Random) -> dict[str, str]:
-    return {"x-request-id": f"req_{hexadecimal(chance, 32)}"}
-
-
-def _anthropic_id(chance: random.Random) -> dict[str, str]:
-    return {"request-id": f"req_011C{base58(chance, 20)}"}
-
-
-_REQUEST_IDS: Final = {Vendor.OPENAI: _openai_id, Vendor.ANTHROPIC: _anthropic_id}
-
-
-def _plain(error: HttpError, request_id: Mapping[str, str]) -> web.Response:
-    """The error as a response; Anthropic says the request's id in the body too."""
+def _error(error: HttpError, vendor: Vendor, chance: random.Random) -> web.Response:
+    """The error as a response; some vendors say the request's id in the body too."""
+    request_id = vendor.request_id(chance)
     body = error.body
     for value in request_id.values():
-        body = body.replace(vendor_errors.REQUEST_ID.encode(), value.encode())
+        body = body.replace(vendors.REQUEST_ID.encode(), value.encode())
     headers = {**_SERVER, **error.headers, **request_id, "content-type": error.content_type}
     return web.Response(status=error.status, body=body, headers=headers)

@@ -1,4 +1,4 @@
-"""What the two wire formats share: events with their part in a stream, and the interface that `play` uses."""
+"""What the wire formats share: events with their part in a stream, and the interface that `play` uses."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -21,15 +21,24 @@ class Part(Enum):
 
 WireEvent = tuple[Part, bytes]
 
+#: The media type of server-sent events as OpenAI, Anthropic and most others send it.
+SSE_TYPE: Final = "text/event-stream; charset=utf-8"
+
 
 class Wire(Protocol):
     """One response in a vendor's bytes. Pure, and the same bytes for the same request and seed."""
 
+    stream_type: ClassVar[str]
+    """The media type of a streamed response, with its charset if it has one."""
+
+    text_lines: ClassVar[bool]
+    """Whether a stream is lines of text; the option `crlf` does not apply to binary framings."""
+
     keepalive: ClassVar[bytes]
-    """What keeps a silent connection open."""
+    """What keeps a silent connection open; b"" where the framing has nothing for it."""
 
     def events(self, replies: Sequence[Reply]) -> Iterator[WireEvent]:
-        """The whole stream, event by event, made as it is taken."""
+        """The whole stream, event by event with its framing, made as it is taken."""
         ...
 
     def unary(self, replies: Sequence[Reply]) -> bytes:
