@@ -1,8 +1,8 @@
 """What a path answers: read a request, choose its wire; or answer in plain JSON at once."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from rxlapce.simulator.asked import Asked, Where
 from rxlapce.simulator.vendor import Vendor
@@ -29,9 +29,11 @@ class PlainRoute:
     """A request that costs nothing: a list of models, a count of tokens. `answer` makes the JSON, or raises `BadBody`.
 
     Only the HTTP errors of the header `X-Simulate` apply to it, and it is not among the simulator's `requests`.
+    `headers` are the response's, with lower-case names.
     """
 
     method: str
     path: str
     vendor: Vendor
     answer: Callable[[bytes, Where], bytes]
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])

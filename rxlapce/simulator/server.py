@@ -183,7 +183,7 @@ class Simulator:
             return _error(refusal, route.vendor, self._chance(request))
         except _Refused as refused:
             return _error(refused.error, route.vendor, self._chance(request))
-        return web.Response(body=answer, content_type="application/json")
+        return web.Response(body=answer, headers={"content-type": "application/json", **route.headers})
 
     def _admit(self, request: Received, vendor: Vendor, asked_by_header: str) -> Options:
         """How to behave to a request that costs nothing. Raises `_Refused` for its key, or as the header asks."""
@@ -277,7 +277,7 @@ class Simulator:
     def _check_key(self, request: Received, vendor: Vendor) -> str:
         """The key that the request carries ("" if none). Raises `_Refused` if another one is demanded."""
         key = vendor.key(request)
-        if self._api_key is not None and not vendor.accepts(request, self._api_key):
+        if not vendor.accepts(request, self._api_key):
             raise _Refused(vendors.error_for(vendor, Fault.AUTH, key=key))
         return key
 

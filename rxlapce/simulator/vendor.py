@@ -70,7 +70,8 @@ class Vendor:
     request's id. `bad_request` is given a message and the member at fault. `not_found` a method and a path; it is said
     for unknown paths that begin with `home`. `request_id` makes the header with the request's id. `demands` names the
     headers without which a request is refused, and what is said then. `proxied`: 502, 520 and 524 are HTML pages of a
-    proxy in front. Whether a key is the demanded one is decided by `admits`, or by comparing it with what `key` reads.
+    proxy in front. Whether a request may pass is decided by `admits`, which gets the demanded key or None; without it,
+    by comparing the demanded key, if there is one, with what `key` reads.
     """
 
     name: str
@@ -84,13 +85,13 @@ class Vendor:
     key: Callable[[Received], str]
     demands: Mapping[str, str] = field(default_factory=dict[str, str])
     proxied: bool = True
-    admits: Callable[[Received, Secret], bool] | None = None
+    admits: Callable[[Received, Secret | None], bool] | None = None
 
-    def accepts(self, request: Received, demanded: Secret) -> bool:
-        """Whether the request carries the demanded key."""
+    def accepts(self, request: Received, demanded: Secret | None) -> bool:
+        """Whether the request carries the key that it must."""
         if self.admits is not None:
             return self.admits(request, demanded)
-        return hmac.compare_digest(self.key(request).encode(), demanded.reveal().encode())
+        return demanded is None or hmac.compare_digest(self.key(request).encode(), demanded.reveal().encode())
 
 
 #: What the proxy in front of a vendor answers itself, in HTML.
