@@ -39,13 +39,17 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """All that a stream said: its choices (at least one, by index), usage, model and the number of tokens."""
+    """All that a stream said: its choices (at least one, by index), usage, model and the number of tokens.
+
+    `turn` is the first choice as the turn to send back in the next request.
+    """
 
     choices: tuple[Choice, ...]
     usage: Usage | None
     model: str | None
     tokens: int
     opaque: tuple[Opaque, ...] = ()
+    turn: Message = Message(role="assistant")
 
     @property
     def text(self) -> str:
@@ -104,6 +108,7 @@ class AnswerBuilder:
         self._parts: dict[int, _Parts] = {0: _Parts()}
         self._usage: Usage | None = None
         self._opaque: list[Opaque] = []
+        self._turn = TurnBuilder()
 
     def _of(self, choice: int) -> _Parts:
         parts = self._parts.get(choice)
@@ -114,6 +119,7 @@ class AnswerBuilder:
     def add(self, token: StreamToken) -> None:
         """Take the next token of the stream."""
         self.tokens += 1
+        self._turn.add(token)
         match token:
             case Text():
                 self._of(token.choice).text.append(token.text)
@@ -151,6 +157,7 @@ class AnswerBuilder:
             model=self.model,
             tokens=self.tokens,
             opaque=tuple(self._opaque),
+            turn=self._turn.message(),
         )
 
 

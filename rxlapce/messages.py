@@ -15,7 +15,7 @@ import msgspec
 from dataclasses_json import DataClassJsonMixin
 
 from rxlapce.errors import BadMessageType, BadPayload
-from rxlapce.requests import ChatRequest, CompletionRequest, in_range
+from rxlapce.requests import ChatRequest, CompletionRequest, Message, in_range
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Usage
 
 PROTOCOL_VERSION: Final = 1
@@ -171,7 +171,11 @@ class AnsweredCall(DataClassJsonMixin):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatResponse(Control):
-    """An answer in one piece (the first choice of several)."""
+    """An answer in one piece (the first choice of several).
+
+    `turn` is the same as the assistant's turn to send back in the next request, with all that must go back unchanged:
+    signatures, redacted thoughts, the order of the pieces.
+    """
 
     tag: ClassVar[str] = "chat"
     text: str
@@ -182,6 +186,7 @@ class ChatResponse(Control):
     tool_calls: tuple[AnsweredCall, ...] = ()
     model: str | None = None
     usage: Usage | None = None
+    turn: Message | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,9 +195,9 @@ class ChatRequest(DataClassJsonMixin):
 
     def cache_marks(self) -> Iterable[CacheLife]:
         """The lives of all marks on the tools and the turns, in the order of the prompt."""
-        yield from (tool.cache for tool in self.tools if tool.cache is not None)
-        for message in self.messages:
-            yield from (part.cache for part in message.parts if part.cache is not None)
+        for piece in (*self.tools, *(part for message in self.messages for part in message.parts)):
+            if piece.cache is not None:
+                yield piece.cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ def chat(
     \b
         rxlapce chat -m openai/gpt-4.1 "what does this do?" < main.rs
     """
-    question = "\n\n".join(part for part in (" ".join(prompt), _piped()) if part)
+    question = "\n\n".join(part for part in (" ".join(prompt), piped()) if part)
     if not question:
         raise click.UsageError("nothing to ask: give a PROMPT, or pipe one in")
     turns = [Message(role="system", content=system)] if system else []
@@ -53,7 +53,7 @@ def chat(
     run(_chat(request, cast("TransportName", transport), path, as_json=as_json))
 
 
-def _piped() -> str:
+def piped() -> str:
     """What is piped in; "" on a terminal."""
     if sys.stdin.isatty():
         return ""

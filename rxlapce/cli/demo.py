@@ -18,14 +18,25 @@ from rxlapce.cli.screen import json_line
 from rxlapce.config.env import check_base_url, load_provider_configs_from_env
 from rxlapce.errors import ConfigError
 from rxlapce.messages import TransportName
+from rxlapce.providers import SPECS
 from rxlapce.providers.discovery import list_models
+from rxlapce.providers.provider import Provider
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import VISIBLE, Finish, StreamToken, Text, Usage, UsageReport
 
 PROMPT = "What is backpressure, and why should a stream of tokens have it?"
 #: Paced like a quick hosted model, so that one sees it stream.
 SIMULATED_MODEL = "sim:tps=90,ttft=0.2,jitter=0.5"
-DEFAULT_MODELS: Mapping[str, str] = {"openai": "gpt-4.1-mini", "anthropic": "claude-haiku-4-5"}
+#: Quick and cheap models for a first look, in the order in which a configured provider is chosen.
+DEFAULT_MODELS: Mapping[str, str] = {
+    "openai": "gpt-4.1-mini",
+    "anthropic": "claude-haiku-4-5",
+    "gemini": "gemini-2.5-flash",
+    "xai": "grok-4-fast",
+    "openrouter": "openai/gpt-4.1-mini",
+    "vertex": "gemini-2.5-flash",
+    "bedrock": "amazon.nova-lite-v1:0",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +51,17 @@ class Choice:
     why: str
     options: tuple[str, ...] = ()
     next: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the options say of who is to answer."""
+
+    provider: str | None
+    model: str | None
+    base_url: str | None
+    local_model: bool
+    simulator: bool
 
 
 @dataclass(slots=True)
@@ -82,7 +104,10 @@ class Run:
 
 
 @click.command()
+@click.option("-p", "--provider", type=click.Choice(list(SPECS)), help="Who answers; the simulator in its place if "
+              "it is not configured.")  # fmt: skip
 @click.option("-m", "--model", metavar="MODEL", help="The provider's own name of the model.")
+@click.option("--api", metavar="API", help="Which of the provider's APIs to ask by, for example responses.")
 @click.option("--base-url", metavar="URL", help="Ask an OpenAI-compatible server, for example Ollama's.")
 @click.option("--local-model", is_flag=True, help="Run a small real model on this machine (extra `rxlapce[local]`).")
 @click.option("--simulator", is_flag=True, help="Ask the simulator even if there is a key.")
@@ -91,7 +116,9 @@ class Run:
 @click.option("--json", "as_json", is_flag=True, help="Plain text, then one JSON object on the last line.")
 @click.argument("prompt", nargs=-1)
 def demo(
+    provider: str | None,
     model: str | None,
+    api: str | None,
     base_url: str | None,
     local_model: bool,
     simulator: bool,
@@ -101,11 +128,14 @@ def demo(
 ) -> None:
     """Stream an answer through daemon and shared memory into the terminal, and say what happened.
 
-    Starts a daemon of its own, connects as an editor would, asks PROMPT. Who answers: --base-url or --local-model if
-    given, else OpenAI or Anthropic if OPENAI_API_KEY or ANTHROPIC_API_KEY is set, else the simulator.
+    Starts a daemon of its own, connects as an editor would, asks PROMPT. Who answers: --provider, --base-url or
+    --local-model if given, else the first provider that has a key (see `rxlapce providers`), else the simulator. A
+    --provider without a key is played by the simulator, in that provider's own dialect and framing.
     """
     if sum((base_url is not None, local_model, simulator)) > 1:
         raise click.UsageError("--base-url, --local-model and --simulator exclude each other")
+    if provider not in (None, "local") and (base_url is not None or local_model):
+        raise click.UsageError("--base-url and --local-model ask provider local: leave --provider out")
     if base_url is not None:
         check_base_url(base_url, "--base-url")
     question = " ".join(prompt) or PROMPT
@@ -113,21 +143,13 @@ def demo(
     with contextlib.ExitStack() as stack:
         if local_model:
             base_url = stack.enter_context(_local_server())
-        run(_demo(question, model, base_url, local_model, simulator, way, as_json=as_json))
+        wish = Wish(provider=provider, model=model, base_url=base_url, local_model=local_model, simulator=simulator)
+        run(_demo(question, wish, api, way, as_json=as_json))
 
 
-async def _demo(
-    question: str,
-    model: str | None,
-    base_url: str | None,
-    local_model: bool,
-    simulator: bool,
-    transport: TransportName,
-    *,
-    as_json: bool,
-) -> None:
+async def _demo(question: str, wish: Wish, api: str | None, transport: TransportName, *, as_json: bool) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        choice = await _choose(model, base_url, local_model, simulator)
+        choice = await _choose(wish)
         view: AnswerView = PlainView() if as_json else answer_view()
         view.note(f"{choice.why}: {choice.provider}/{choice.model}")
         path = await stack.enter_async_context(running_daemon(*choice.options))
@@ -135,7 +157,9 @@ async def _demo(
         if client.reason:
             view.note(f"stream frames come by the socket: {client.reason}")
         seen = Run()
-        await _ask(client, f"{choice.provider}/{choice.model}", question, seen, view)
+        turns = (Message(role="user", content=question),)
+        request = ChatRequest(model=f"{choice.provider}/{choice.model}", messages=turns, api=api)
+        await _ask(client, request, seen, view)
         if as_json:
             click.echo(json_line(_record(choice, client, seen)))
         else:
@@ -144,9 +168,8 @@ async def _demo(
                 view.note(f"\n{choice.next}")
 
 
-async def _ask(client: Client, model: str, question: str, seen: Run, view: AnswerView) -> None:
-    request = ChatRequest(model=model, messages=(Message(role="user", content=question),))
-    view.question(question)
+async def _ask(client: Client, request: ChatRequest, seen: Run, view: AnswerView) -> None:
+    view.question(request.messages[-1].text)
     with view:
         seen.started = perf_counter()
         async for token in client.chat_stream(request):
@@ -154,26 +177,44 @@ async def _ask(client: Client, model: str, question: str, seen: Run, view: Answe
             view.show(token)
 
 
-async def _choose(model: str | None, base_url: str | None, local_model: bool, simulator: bool) -> Choice:
+async def _choose(wish: Wish) -> Choice:
     """Who answers: what was asked for, else who is configured, else the simulator."""
-    if base_url is not None:
-        why = "A small real model on this machine" if local_model else f"The server at {base_url}"
-        name = model or await _first_model(base_url)
-        return Choice(provider="local", model=name, why=why, options=("--base-url", base_url))
-    configured = {} if simulator else load_provider_configs_from_env(os.environ)
-    for provider, default in DEFAULT_MODELS.items():
-        if provider in configured:
-            why = f"Configured by the {configured[provider].origin}"
-            return Choice(provider=provider, model=(model or default).removeprefix(f"{provider}/"), why=why)
-    if "local" in configured:
-        url = configured["local"].base_url
-        return Choice(provider="local", model=model or await _first_model(url), why=f"The server at {url}")
+    model, url = wish.model, wish.base_url
+    if url is not None:
+        why = "A small real model on this machine" if wish.local_model else f"The server at {url}"
+        name = model or await _first_model(url)
+        return Choice(provider="local", model=name, why=why, options=("--base-url", url))
+    configured = {} if wish.simulator else load_provider_configs_from_env(os.environ)
+    for name in (*DEFAULT_MODELS, "azure", "local") if wish.provider is None else (wish.provider,):
+        if name in configured:
+            return await _configured(configured[name], model)
+    if wish.provider is not None:
+        return _simulated_as(wish.provider, model, asked=wish.simulator)
     return Choice(
         provider="simulator",
         model=(model or SIMULATED_MODEL).removeprefix("simulator/"),
-        why="A simulator on this machine" if simulator else "No key is set, so a simulator answers",
+        why="A simulator on this machine" if wish.simulator else "No key is set, so a simulator answers",
         options=("--simulator",),
-        next="For a real model set OPENAI_API_KEY or ANTHROPIC_API_KEY, or name a server with --base-url.",
+        next="For a real model set a key (rxlapce providers names the variables), or name a server with --base-url.",
+    )
+
+
+async def _configured(provider: Provider, model: str | None) -> Choice:
+    """A provider with its own model; one that has no default is asked for its list."""
+    if provider.name == "local":
+        why, default = f"The server at {provider.base_url}", model or await _first_model(provider.base_url)
+    else:
+        why, default = f"Configured by the {provider.origin}", provider.default_model or DEFAULT_MODELS[provider.name]
+    return Choice(provider=provider.name, model=(model or default).removeprefix(f"{provider.name}/"), why=why)
+
+
+def _simulated_as(name: str, model: str | None, *, asked: bool) -> Choice:
+    return Choice(
+        provider=name,
+        model=(model or SIMULATED_MODEL).removeprefix(f"{name}/"),
+        why=f"The simulator as {name}" if asked else f"{name} is not configured, so the simulator plays it",
+        options=("--simulate", name),
+        next=f"For the real one set {' or '.join(SPECS[name].needs)}.",
     )
 
 

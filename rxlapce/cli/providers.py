@@ -1,22 +1,33 @@
-"""`rxlapce providers`: what is configured, from where; never a key."""
+"""`rxlapce providers`: what is configured, from where, and whether it answers; never a key."""
 
+import asyncio
 import json
 import os
+from collections.abc import Mapping
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.cli.loop import run
+from rxlapce.config.env import load_provider_configs_from_env, proxy_for
+from rxlapce.errors import ProviderError
 from rxlapce.providers import SPECS
+from rxlapce.providers.discovery import check_health
+from rxlapce.providers.provider import Provider
 
 
 @click.command()
+@click.option("--check", is_flag=True, help="Ask each whether it answers and takes the key. Nothing of it is billed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for machines.")
-def providers(as_json: bool) -> None:
-    """Show which providers are configured, and from where."""
+def providers(check: bool, as_json: bool) -> None:
+    """Show which providers are configured, and from where.
+
+    With --check the exit code is 1 if one of them does not answer, or refuses the key.
+    """
     configured = load_provider_configs_from_env(os.environ)
-    rows = [
+    health = run(_health(configured)) if check else {}
+    rows: list[dict[str, object]] = [
         {
             "provider": name,
             "configured": name in configured,
@@ -25,13 +36,41 @@ def providers(as_json: bool) -> None:
             "key": bool(os.environ.get(spec.key_env)),
             "set": [*spec.needs],
             "api": spec.summary,
+            **({"health": health.get(name)} if check else {}),
         }
         for name, spec in SPECS.items()
     ]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
-        return
+    else:
+        _show(rows, configured, health)
+    if any(said != OK for said in health.values()):
+        raise click.exceptions.Exit(1)
+
+
+#: What `_health` says of a provider that answers.
+OK = "ok"
+
+
+async def _health(configured: Mapping[str, Provider]) -> dict[str, str]:
+    """What each provider says to the question whether it answers, asked all at once."""
+    from rxlapce.providers.http import HttpClient, HttpTimeouts  # aiohttp takes a quarter of a second to load
+
+    async def ask(provider: Provider) -> str:
+        try:
+            await check_health(client, provider)
+        except ProviderError as error:
+            return str(error)
+        return OK
+
+    async with HttpClient(HttpTimeouts(headers_s=15.0, answer_s=20.0), proxy_for) as client:
+        answers = await asyncio.gather(*(ask(provider) for provider in configured.values()))
+    return dict(zip(configured, answers, strict=True))
+
+
+def _show(rows: list[dict[str, object]], configured: Mapping[str, Provider], health: Mapping[str, str]) -> None:
+    """The table for people."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("PROVIDER", "CONFIGURED", "FROM", "BASE URL", "WHAT"):
         table.add_column(heading, overflow="fold")
@@ -40,5 +79,7 @@ def providers(as_json: bool) -> None:
         yes = "[green]yes[/green]" if row["configured"] else "[dim]no[/dim]"
         table.add_row(spec.name, yes, where, str(row["base_url"] or ""), spec.summary)
     Console(soft_wrap=False).print(table)
+    for name, said in health.items():
+        click.secho(f"{name}: answers" if said == OK else said, fg="green" if said == OK else "red")
     if not configured:
         click.echo("\nNo provider is configured. Without any key: rxlapce demo, or rxlapce serve --simulator")

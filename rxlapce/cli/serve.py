@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,12 +16,14 @@ from rxlapce.config.env import (
     proxy_for,
     validate_provider_configs,
 )
+from rxlapce.config.simulated import simulated_environ
 from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
 from rxlapce.errors import ConfigError
+from rxlapce.providers import SPECS
 from rxlapce.providers.http import HttpClient
-from rxlapce.providers.provider import Api, Provider
+from rxlapce.providers.provider import Provider
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
 from rxlapce.telemetry.logs import logger
@@ -30,6 +33,8 @@ from rxlapce.transports.unix import default_socket_path
 @click.command()
 @click.option("--path", type=click.Path(path_type=Path), help="Socket to listen on.  [default: the user's own]")
 @click.option("--simulator", is_flag=True, help="Add a provider `simulator` that needs no key and no network.")
+@click.option("--simulate", "simulated", metavar="NAME", multiple=True, type=click.Choice(list(SPECS)),
+              help="Let a simulator answer as provider NAME, in its own dialect; repeatable.")  # fmt: skip
 @click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, as provider `local`.")
 @click.option("--default-provider", metavar="NAME", help="Who answers a model name without PROVIDER/ in front.")
 @click.option("--ring-kib", type=click.IntRange(4, 1 << 20), default=1024, show_default=True, help="Ring of a client.")
@@ -45,6 +50,7 @@ from rxlapce.transports.unix import default_socket_path
 def serve(
     path: Path | None,
     simulator: bool,
+    simulated: tuple[str, ...],
     base_url: str | None,
     default_provider: str | None,
     ring_kib: int,
@@ -70,7 +76,7 @@ def serve(
     settings = DaemonSettings(path=path or default_socket_path(), ring_bytes=ring_kib * 1024, drain_s=drain_s)
     as_json = None if log_format == "auto" else log_format == "json"
     daemon = Daemon(settings, log=logger(level=log_level, as_json=as_json))
-    run(_serve(daemon, environ, simulator, default_provider, ready_fd, lifeline_fd))
+    run(_serve(daemon, environ, simulator, simulated, default_provider, ready_fd, lifeline_fd))
     if own_folder:
         with contextlib.suppress(OSError):  # it is not empty, or whoever made it was faster
             settings.path.parent.rmdir()
@@ -80,14 +86,17 @@ async def _serve(
     daemon: Daemon,
     environ: Mapping[str, str],
     simulator: bool,
+    simulated: tuple[str, ...],
     default_provider: str | None,
     ready_fd: int | None,
     lifeline_fd: int | None,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
         providers = load_provider_configs_from_env(environ)
-        if simulator:
-            providers["simulator"] = await stack.enter_async_context(_simulated())
+        if simulator or simulated:
+            found = await stack.enter_async_context(_simulated())
+            names = (*simulated, "simulator") if simulator else simulated
+            providers.update((name, found[name]) for name in names)
         validate_provider_configs(providers)
         if default_provider is not None and default_provider not in providers:
             raise ConfigError(
@@ -135,15 +144,11 @@ def _stop_at_end_of(descriptor: int, stop: StopRequest) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _simulated() -> AsyncGenerator[Provider, None]:
-    """A simulator on a loopback port of its own, as an OpenAI-compatible provider."""
-    from rxlapce.dialects.chat_completions import ChatCompletions  # only with --simulator
+async def _simulated() -> AsyncGenerator[dict[str, Provider], None]:
+    """A simulator on a loopback port of its own, as every provider, and as one of its own by chat completions."""
     from rxlapce.simulator import Simulator  # only with --simulator
 
     async with Simulator() as simulator:
-        yield Provider(
-            name="simulator",
-            base_url=f"{simulator.base_url}/v1",
-            apis={"chat_completions": Api(dialect=ChatCompletions(), path="/chat/completions")},
-            origin="--simulator",
-        )
+        found = load_provider_configs_from_env(simulated_environ(simulator.base_url))
+        named = {name: replace(provider, origin=f"--simulate {name}") for name, provider in found.items()}
+        yield {**named, "simulator": replace(found["local"], name="simulator", origin="--simulator")}

@@ -101,6 +101,7 @@ def _chat_response(answer: Answer) -> ChatResponse:
         ),
         model=answer.model,
         usage=answer.usage,
+        turn=answer.turn,
     )
 
 

@@ -1,6 +1,7 @@
-"""`ProviderManager`: the four calls, as a thin face over router, HTTP client and operators."""
+"""`ProviderManager`: the four calls, and what is free to learn, as a thin face over router, client and operators."""
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from reactivex import Observable
 from reactivex import throw as rx_throw
@@ -10,6 +11,7 @@ from rxlapce.errors import ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.providers.call import HttpSource
+from rxlapce.providers.discovery import check_health, count_tokens, list_models
 from rxlapce.providers.provider import chat as provider_chat
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
 from rxlapce.requests import ChatRequest, CompletionRequest
@@ -52,8 +54,8 @@ class ProviderManager:
         )
 
     def complete_stream(self, request: CompletionRequest, exchange: Exchange) -> Observable[StreamToken]:
-        """The completion as a cold Observable of tokens, asked for as one user message."""
-        return self.chat_stream(request.as_chat(), exchange)
+        """The completion as a cold Observable of tokens; as one user message where the model only chats."""
+        return self.chat_stream(self._as_chat(request), exchange)
 
     async def chat(self, request: ChatRequest, exchange: Exchange) -> Answer:
         """The answer in one piece. Raises `ProviderError`."""
@@ -64,5 +66,31 @@ class ProviderManager:
         return builder.answer()
 
     async def complete(self, request: CompletionRequest, exchange: Exchange) -> Answer:
-        """The completion in one piece, asked for as one user message. Raises `ProviderError`."""
-        return await self.chat(request.as_chat(), exchange)
+        """The completion in one piece; as one user message where the model only chats. Raises `ProviderError`."""
+        return await self.chat(self._as_chat(request), exchange)
+
+    async def list_models(self, provider: str) -> list[str]:
+        """The models that `provider` lists, by its own names. Never billed. Raises `ProviderError`."""
+        return await list_models(self.client, self.router.provider(provider))
+
+    async def count_tokens(self, request: ChatRequest) -> int:
+        """The input tokens of `request` as its provider counts them. Never billed. Raises `ProviderError`."""
+        route = self.router.route(request.model)
+        return await count_tokens(self.client, route.provider, request, route.model)
+
+    async def check_health(self, provider: str) -> None:
+        """Return if `provider` answers and takes the credential. Never billed. Raises `ProviderError`."""
+        await check_health(self.client, self.router.provider(provider))
+
+    def _as_chat(self, request: CompletionRequest) -> ChatRequest:
+        """The request for the API that completes with its model, if the provider has one; else for the one that chats.
+
+        Where there is no route the request stays as it is: asking by it tells what is wrong.
+        """
+        chat = request.as_chat()
+        if chat.api is not None:
+            return chat
+        with suppress(ProviderError):
+            route = self.router.route(chat.model)
+            return replace(chat, api=route.provider.completion_api_of(route.model))
+        return chat

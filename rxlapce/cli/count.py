@@ -1,0 +1,47 @@
+"""`rxlapce count`: the tokens of a prompt by its provider's own count; never billed."""
+
+import os
+
+import click
+
+from rxlapce.cli.chat import piped
+from rxlapce.cli.loop import run
+from rxlapce.cli.screen import json_line
+from rxlapce.config.env import load_provider_configs_from_env, proxy_for, validate_provider_configs
+from rxlapce.providers.discovery import count_tokens
+from rxlapce.requests import ChatRequest, Message
+from rxlapce.routing.router import Router
+
+
+@click.command()
+@click.option("-m", "--model", required=True, metavar="PROVIDER/MODEL", help="Whose tokens to count.")
+@click.option("-s", "--system", metavar="TEXT", help="A system prompt.")
+@click.option("--api", metavar="API", help="Which of the provider's APIs to ask by, for example responses.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.argument("prompt", nargs=-1)
+def count(model: str, system: str | None, api: str | None, as_json: bool, prompt: tuple[str, ...]) -> None:
+    r"""Count the input tokens of PROMPT, and of what is piped in, as MODEL's provider counts them.
+
+    Anthropic, Gemini, Vertex, Bedrock's Converse and OpenAI's Responses have an endpoint for it, which is never billed;
+    the others are an error that says so.
+
+    \b
+        rxlapce count -m anthropic/claude-haiku-4-5 < main.rs
+    """
+    text = "\n\n".join(part for part in (" ".join(prompt), piped()) if part)
+    if not text:
+        raise click.UsageError("nothing to count: give a PROMPT, or pipe one in")
+    turns = [Message(role="system", content=system)] if system else []
+    request = ChatRequest(model=model, messages=(*turns, Message(role="user", content=text)), api=api)
+    tokens = run(_count(request))
+    click.echo(json_line({"model": model, "input_tokens": tokens}) if as_json else str(tokens))
+
+
+async def _count(request: ChatRequest) -> int:
+    providers = load_provider_configs_from_env(os.environ)
+    validate_provider_configs(providers)
+    route = Router(providers).route(request.model)
+    from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load
+
+    async with HttpClient(proxy_for=proxy_for) as client:
+        return await count_tokens(client, route.provider, request, route.model)

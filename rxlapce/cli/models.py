@@ -1,0 +1,52 @@
+"""`rxlapce models`: what the configured providers list; never billed."""
+
+import asyncio
+import os
+
+import click
+
+from rxlapce.cli.loop import run
+from rxlapce.cli.screen import json_line, printable
+from rxlapce.config.env import load_provider_configs_from_env, proxy_for, validate_provider_configs
+from rxlapce.errors import ConfigError, ProviderError
+from rxlapce.providers.discovery import list_models
+from rxlapce.providers.provider import Provider
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for machines.")
+@click.argument("names", metavar="[PROVIDER]...", nargs=-1)
+def models(names: tuple[str, ...], as_json: bool) -> None:
+    """List the models of PROVIDER, or of every provider that is configured.
+
+    The names are as `rxlapce chat -m` takes them. A provider that cannot be asked is told on standard error, and the
+    exit code is then 1. Nothing of this is billed.
+    """
+    configured = load_provider_configs_from_env(os.environ)
+    validate_provider_configs(configured)
+    for name in names:
+        if name not in configured:
+            raise ConfigError(f"provider {name!r} is not configured; configured: {', '.join(configured)}")
+    asked = [configured[name] for name in names or configured]
+    if not run(_models(asked, as_json=as_json)):
+        raise click.exceptions.Exit(1)
+
+
+async def _models(asked: list[Provider], *, as_json: bool) -> bool:
+    """Ask all at once and tell the answers in the order of the table; False if one failed."""
+    from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load
+
+    async with HttpClient(proxy_for=proxy_for) as client:
+        answers = await asyncio.gather(*(list_models(client, provider) for provider in asked), return_exceptions=True)
+    whole = True
+    for provider, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, ProviderError):
+            whole = False
+            click.echo(str(answer), err=True)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            for model in sorted(answer):
+                full = f"{provider.name}/{model}"
+                click.echo(json_line({"provider": provider.name, "model": full}) if as_json else printable(full))
+    return whole
