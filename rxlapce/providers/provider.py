@@ -30,8 +30,9 @@ from rxlapce.typing import Dialect, TokenCounter
 class Api:
     """One way to ask a provider: what is said, in which framing the stream comes, and where.
 
-    Paths follow the provider's base URL; `{model}` in one stands for the model's name, percent-encoded. `stream_path`
-    is the path of a streamed request where it is another. `count_path` with `counter` is where tokens are counted.
+    Paths follow the provider's base URL; `{model}` in one stands for the model as the provider's `model_in_url` says
+    it. `stream_path` is the path of a streamed request where it is another. `count_path` with `counter` is where tokens
+    are counted.
     """
 
     dialect: Dialect[Event]
@@ -42,13 +43,19 @@ class Api:
     count_path: str = ""
 
 
+def percent_encoded(model: str) -> str:
+    """`model` with every reserved character encoded: one segment of a path."""
+    return quote(model, safe="")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """Where and as whom to ask, and by which APIs. `origin` says which setting it came from, for people.
 
     `apis`, by the names that a request's `api` may have; the first is the one for a request that names none, unless
     `api_of` names another for its model. `completion_api_of` names the API for a `CompletionRequest`, None for the one
-    that chats. `listing` is None where the provider lists no models. `headers` are not secret.
+    that chats. `model_in_url` is what stands for a model in a path, encoded; Google's are names of resources.
+    `listing` is None where the provider lists no models. `headers` are not secret.
     """
 
     name: str
@@ -56,8 +63,10 @@ class Provider:
     apis: Mapping[str, Api]
     api_of: Callable[[str], str | None] = lambda model: None
     completion_api_of: Callable[[str], str | None] = lambda model: None
+    model_in_url: Callable[[str], str] = percent_encoded
     default_model: str | None = None
     listing: Listing | None = field(default_factory=lambda: Listing(path="/models", read=openai_models))
+    health_path: str | None = None
     auth: Auth = field(default_factory=NoAuth)
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     origin: str = ""
@@ -76,8 +85,8 @@ class Provider:
         return api
 
     def url(self, path: str, model: str = "") -> str:
-        """The URL of `path` with `model` in its place; every reserved character of the name is encoded."""
-        return self.base_url.rstrip("/") + path.replace("{model}", quote(model, safe=""))
+        """The URL of `path` with `model` in its place."""
+        return self.base_url.rstrip("/") + path.replace("{model}", self.model_in_url(model))
 
     def call(self, api: Api, request: ChatRequest, model: str, *, stream: bool) -> HttpCall:
         """The HTTP request for `request`. Raises `ProviderError` (bad_request) for what the dialect cannot say."""
