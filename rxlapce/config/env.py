@@ -43,9 +43,12 @@ def proxy_for(url: str) -> str | None:
 
 
 def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
-    base_url = (environ.get(spec.base_url_env) or "").strip() or None
-    if base_url is not None:
-        check_base_url(base_url, spec.base_url_env)
+    base_url: str | None = None
+    for variable in (spec.base_url_env, *spec.more_base_url_env):
+        base_url = (environ.get(variable) or "").strip() or None
+        if base_url is not None:
+            check_base_url(base_url, variable)
+            break
     for variable in spec.extra_env:
         if not environ.get(variable, "").isprintable():
             raise ConfigError(f"{variable} holds a line end or another character that no header can have")
@@ -60,7 +63,8 @@ def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
 
 def _variables(spec: ProviderSpec) -> list[str]:
     """All that `spec` reads, once each."""
-    named = (spec.key_env, spec.base_url_env, *spec.needs, *spec.secret_env, *spec.extra_env)
+    base_urls = (spec.base_url_env, *spec.more_base_url_env)
+    named = (spec.key_env, *base_urls, *spec.needs, *spec.secret_env, *spec.extra_env)
     return [name for name in dict.fromkeys(named) if name]
 
 

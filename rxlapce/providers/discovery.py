@@ -17,7 +17,7 @@ async def list_models(client: HttpSource, provider: Provider) -> list[str]:
     listing = provider.listing
     if listing is None:
         raise _has_none(provider, "lists no models")
-    url = listing.path if "://" in listing.path else provider.url(listing.path)
+    url = _absolute(provider, listing.path)
     models: list[str] = []
     query: str | None = ""
     for _ in range(MAX_PAGES):
@@ -38,15 +38,14 @@ async def list_models(client: HttpSource, provider: Provider) -> list[str]:
 
 
 async def check_health(client: HttpSource, provider: Provider) -> None:
-    """Return if the provider answers and takes the credential: it is asked for the first page of its models.
+    """Return if the provider answers and takes the credential, asked at its `health_path` or for its list of models.
 
     Never a billed call. Raises the `ProviderError` that says what is wrong.
     """
-    listing = provider.listing
-    if listing is None:
+    path = provider.health_path or (provider.listing and provider.listing.path)
+    if not path:
         raise _has_none(provider, "has no endpoint that is free of charge to check by")
-    url = listing.path if "://" in listing.path else provider.url(listing.path)
-    await client.fetch(_get(provider, url), Exchange(provider=provider.name))
+    await client.fetch(_get(provider, _absolute(provider, path)), Exchange(provider=provider.name))
 
 
 async def count_tokens(client: HttpSource, provider: Provider, request: ChatRequest, model: str) -> int:
@@ -71,6 +70,10 @@ async def count_tokens(client: HttpSource, provider: Provider, request: ChatRequ
         return api.counter.read_count(body)
     except ProviderError as error:
         raise told_by(error, call, exchange) from None
+
+
+def _absolute(provider: Provider, path: str) -> str:
+    return path if "://" in path else provider.url(path)
 
 
 def _get(provider: Provider, url: str) -> HttpCall:

@@ -55,7 +55,8 @@ class Provider:
     `apis`, by the names that a request's `api` may have; the first is the one for a request that names none, unless
     `api_of` names another for its model. `completion_api_of` names the API for a `CompletionRequest`, None for the one
     that chats. `model_in_url` is what stands for a model in a path, encoded; Google's are names of resources.
-    `listing` is None where the provider lists no models. `headers` are not secret.
+    `listing` is None where the provider lists no models. `health_path` is asked by GET to check the credential where
+    the list of models is open to everybody. `headers` are not secret.
     """
 
     name: str
@@ -85,7 +86,18 @@ class Provider:
         return api
 
     def url(self, path: str, model: str = "") -> str:
-        """The URL of `path` with `model` in its place."""
+        """The URL of `path` with `model` in its place.
+
+        Raises `ProviderError` (bad_request) for a name that no segment of a path can be: whoever normalizes the path on
+        the way (RFC 3986 section 5.2.4) would make another endpoint of it, however it is encoded.
+        """
+        if "{model}" in path and model in ("", ".", ".."):
+            raise ProviderError(
+                ErrorKind.BAD_REQUEST,
+                f"{self.name} cannot be asked for a model named {model!r}",
+                phase=Phase.ADMIT,
+                provider=self.name,
+            )
         return self.base_url.rstrip("/") + path.replace("{model}", self.model_in_url(model))
 
     def call(self, api: Api, request: ChatRequest, model: str, *, stream: bool) -> HttpCall:
