@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
+from rxlapce.dialects import messages_request as said
+from rxlapce.dialects.counting import read_input_tokens
 from rxlapce.dialects.messages_decoder import MessagesDecoder
-from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.requests import ChatRequest, Message, RequestedCall
+from rxlapce.dialects.refusals import cannot, check_said
+from rxlapce.dialects.turns import check_turns, encode_body
+from rxlapce.errors import ProviderError
+from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
 
@@ -22,18 +24,19 @@ from rxlapce.typing import StreamDecoder
 #: that allow more are asked for more by the request.
 DEFAULT_MAX_TOKENS: Final = 4096
 
-_TOOL_CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
-
 
 @dataclass(slots=True, kw_only=True)
 class AnthropicMessages:
-    """The dialect `anthropic.messages`.
+    """The dialect `anthropic.messages`, and its `TokenCounter`.
 
-    `default_max_tokens`: what a request without `max_tokens` gets. `now` is the wall clock, for a Retry-After that is
-    a date.
+    `default_max_tokens`: what a request without `max_tokens` gets, beside the tokens that it asks to think.
+    `model_in_body` False and `version` ("vertex-2023-10-16") are for a server that takes the model in the URL and the
+    version of the API in the body. `now` is the wall clock, for a Retry-After that is a date.
     """
 
     default_max_tokens: int = DEFAULT_MAX_TOKENS
+    model_in_body: bool = True
+    version: str | None = None
     now: Callable[[], float] = time.time
     name: str = "anthropic.messages"
 
@@ -44,37 +47,54 @@ class AnthropicMessages:
     def chat_body(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
         """The request's JSON body; `extra` members win.
 
-        System and developer turns are joined into `system`, wherever they stand. Results of tools become blocks of a
-        user turn, those in a row of one. Raises `ProviderError` (bad_request) for a seed, for `n` over 1, for a tool
-        turn that names no call, and for tool arguments that are no JSON object.
+        An earlier answer's thoughts and opaque blocks go back unchanged in their places; `messages_request` says which
+        of its pieces are no blocks. Texts of nothing but blanks are left out, since the API refuses them. An effort
+        other than none asks for adaptive thinking too; with `reasoning_tokens` it does not, so that 0 of them and an
+        effort are an effort without thinking.
+
+        Raises `ProviderError` (bad_request) for what `ChatRequest` can ask and this API cannot: a seed, penalties, `n`
+        over 1, a temperature over 1, JSON without a schema, the effort `minimal`, fewer than 1024 tokens of thinking or
+        as many as `max_tokens`; and for turns that it refuses: empty ones, thoughts without a signature, images of
+        other types, cache marks on thoughts, tool arguments that are no JSON object.
         """
-        if request.seed is not None:
-            raise _cannot("Anthropic's messages take no seed: leave it out")
-        if request.n is not None and request.n > 1:
-            raise _cannot(f"Anthropic's messages give one answer a request, not n={request.n}: ask {request.n} times")
-        body: dict[str, Any] = {
-            "model": model,
-            "max_tokens": self.default_max_tokens if request.max_tokens is None else request.max_tokens,
-        }
-        system = [turn.content for turn in request.messages if turn.role in ("system", "developer") and turn.content]
-        settings = {
-            "system": "\n\n".join(system) or None,
+        members = self._members(request, stream=stream)
+        if self.model_in_body:
+            members = {"model": model, **members}
+        return encode_body({**members, **request.extra})
+
+    def count_body(self, request: ChatRequest, model: str) -> bytes:
+        """The JSON body that asks for the count; it names the model even where `chat_body` does not.
+
+        Of `extra` the members that the endpoint knows. Raises `ProviderError` (bad_request) as `chat_body` does.
+        """
+        members = {"model": model, **self._members(request, stream=False), **request.extra}
+        return encode_body({name: value for name, value in members.items() if name in said.COUNTED})
+
+    def read_count(self, body: bytes) -> int:
+        """See `TokenCounter.read_count`."""
+        return read_input_tokens(body)
+
+    def _members(self, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
+        check_said(request, said.SAID, said.WHO)
+        check_turns(request.messages)
+        if request.temperature is not None and request.temperature > 1:
+            raise cannot(f"{said.WHO} take a temperature from 0 to 1, not {request.temperature}")
+        members = {
+            "anthropic_version": self.version,
+            "max_tokens": said.max_tokens(request, self.default_max_tokens),
+            "system": said.system(request.messages),
+            "messages": said.turns(request.messages),
+            "tools": [said.tool(tool) for tool in request.tools] or None,
+            "tool_choice": said.tool_choice(request.tool_choice, request.parallel_tool_calls),
+            "thinking": said.thinking(request),
+            "output_config": said.output_config(request),
             "temperature": request.temperature,
             "top_p": request.top_p,
+            "top_k": request.top_k,
             "stop_sequences": list(request.stop) or None,
             "stream": stream or None,
         }
-        body.update({name: value for name, value in settings.items() if value is not None})
-        body["messages"] = _turns(request.messages)
-        if request.tools:
-            body["tools"] = [
-                {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
-                for tool in request.tools
-            ]
-        if request.tool_choice is not None:
-            body["tool_choice"] = _tool_choice(request.tool_choice)
-        body.update(request.extra)
-        return msgspec.json.encode(body)
+        return {name: value for name, value in members.items() if value is not None}
 
     def read_answer(self, body: bytes) -> list[StreamToken]:
         """The tokens of a unary answer. A body that holds an error instead raises it."""
@@ -85,50 +105,3 @@ class AnthropicMessages:
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """The error that an HTTP response of `status` means."""
         return failures.from_response(status, headers, body, now=self.now())
-
-
-def _cannot(why: str) -> ProviderError:
-    return ProviderError(ErrorKind.BAD_REQUEST, why, phase=Phase.ADMIT)
-
-
-def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
-    turns: list[dict[str, Any]] = []
-    results: list[dict[str, Any]] | None = None  # of the tool turns in a row, which share one user turn
-    for message in messages:
-        if message.role == "tool":
-            if results is None:
-                results = []
-                turns.append({"role": "user", "content": results})
-            results.append(_result(message))
-        elif message.role not in ("system", "developer"):
-            results = None
-            turns.append({"role": message.role, "content": _content(message)})
-    return turns
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    """The text alone, or blocks if the turn called tools. Anthropic refuses empty text blocks."""
-    if not message.tool_calls:
-        return message.content
-    text = [{"type": "text", "text": message.content}] if message.content else []
-    return [*text, *(_call(call) for call in message.tool_calls)]
-
-
-def _call(call: RequestedCall) -> dict[str, Any]:
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise _cannot(f"the arguments of tool call {call.id!r} are no JSON object: {error}") from None
-    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
-
-
-def _result(message: Message) -> dict[str, Any]:
-    if message.tool_call_id is None:
-        raise _cannot("a tool turn must name the call that it answers in tool_call_id")
-    return {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
-
-
-def _tool_choice(choice: str) -> dict[str, str]:
-    if choice in _TOOL_CHOICES:
-        return {"type": _TOOL_CHOICES[choice]}
-    return {"type": "tool", "name": choice}

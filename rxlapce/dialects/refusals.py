@@ -43,7 +43,7 @@ def call_arguments(call: RequestedCall) -> dict[str, Any]:
     """The arguments of a call of the history as the JSON object that they must be here. Raises `cannot`."""
     try:
         return msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise cannot(f"the arguments of tool call {call.id!r} are no JSON object: {error}") from None
 
 

@@ -14,7 +14,11 @@ def build(settings: Settings) -> Provider:
     return Provider(
         name="anthropic",
         base_url=settings.base_url or "https://api.anthropic.com",
-        apis={"messages": Api(dialect=messages, path="/v1/messages")},
+        apis={
+            "messages": Api(
+                dialect=messages, path="/v1/messages", counter=messages, count_path="/v1/messages/count_tokens"
+            )
+        },
         listing=Listing(path="/v1/models", read=anthropic_models),
         auth=HeaderKey("x-api-key", settings.key or Secret("")),
         headers={"anthropic-version": "2023-06-01"},

@@ -25,12 +25,15 @@ def completion_api_of(model: str) -> str | None:
 
 def build(settings: Settings) -> Provider:
     """The provider with the user's settings."""
+    responses = Responses()
     return Provider(
         name="openai",
         base_url=settings.base_url or "https://api.openai.com/v1",
         apis={
             "chat_completions": Api(dialect=ChatCompletions(), path="/chat/completions"),
-            "responses": Api(dialect=Responses(), path="/responses"),
+            "responses": Api(
+                dialect=responses, path="/responses", counter=responses, count_path="/responses/input_tokens"
+            ),
             "completions": Api(dialect=Completions(), path="/completions"),
         },
         completion_api_of=completion_api_of,

@@ -47,6 +47,11 @@ def body(request: ChatRequest, *, stream: bool = False, dialect: Responses | Non
     return json.loads((dialect or Responses()).chat_body(request, "m", stream=stream))
 
 
+def spoken(text: str) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {"type": "message", "role": "assistant", "content": content}
+
+
 def test_body_of_a_short_request() -> None:
     assert body(SHORT) == {"model": "m", "input": [{"role": "user", "content": "Hi"}], "store": False}
 
@@ -57,13 +62,13 @@ def test_body_with_everything() -> None:
         "instructions": "Be brief.\n\nAnd kind.",
         "input": [
             {"role": "user", "content": "Look."},
-            {"role": "assistant", "content": "Wait."},
+            spoken("Wait."),
             {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"path": "a"}'},
             {"type": "function_call", "call_id": "c2", "name": "look", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c1", "output": "A"},
             {"type": "function_call_output", "call_id": "c2", "output": "B"},
             {"role": "developer", "content": "In French."},
-            {"role": "assistant", "content": ""},
+            spoken(""),
             {"role": "user", "content": "And?"},
         ],
         "max_output_tokens": 99,
@@ -96,8 +101,8 @@ def test_tool_choice_words_go_as_they_are(choice: str) -> None:
 @pytest.mark.parametrize(
     ("request_", "why"),
     [
-        (replace(SHORT, seed=1), "no seed"),
-        (replace(SHORT, stop=("x",)), "no stop words"),
+        (replace(SHORT, seed=1), "no seed: leave it out"),
+        (replace(SHORT, stop=("x",)), "no stop: leave it out"),
         (replace(SHORT, n=2), "n=2"),
         (ChatRequest(model="p/m", messages=(Message(role="tool", content="x"),)), "tool_call_id"),
     ],

@@ -1,0 +1,57 @@
+"""A turn as dialects read it: what its role lets it hold, and what its opaque pieces stand for."""
+
+from typing import Any, Final
+
+import msgspec
+
+from rxlapce.dialects.json_values import is_object
+from rxlapce.dialects.refusals import cannot
+from rxlapce.requests import Message, OpaquePart, Part, Role
+
+#: The pieces that a turn may hold, by its role. An opaque one of a user's is what answers an opaque one of the model's,
+#: such as the result of a tool that is no function.
+HOLDS: Final[dict[Role, frozenset[str]]] = {
+    "system": frozenset({"text"}),
+    "developer": frozenset({"text"}),
+    "user": frozenset({"text", "image", "opaque"}),
+    "assistant": frozenset({"text", "reasoning", "tool_call", "opaque"}),
+    "tool": frozenset({"text", "image"}),
+}
+
+_PIECES: Final = ("text", "image", "reasoning", "tool_call", "opaque")
+
+
+def check_turns(messages: tuple[Message, ...]) -> None:
+    """Raise `cannot` for a turn that holds what no turn of its role says, or that answers a call without being one."""
+    for turn in messages:
+        if turn.tool_call_id is not None and turn.role != "tool":
+            raise cannot(f"a {turn.role} turn answers no tool call: leave its tool_call_id out")
+        for part in turn.pieces():
+            kind = kind_of(part)
+            if kind not in HOLDS[turn.role]:
+                raise cannot(f"a {turn.role} turn cannot hold {kind.replace('_', ' ')}: leave it out")
+
+
+def kind_of(part: Part) -> str:
+    """The name of the one member that makes the piece."""
+    return next(name for name in _PIECES if getattr(part, name) is not None)
+
+
+def opaque_object(piece: OpaquePart) -> dict[str, Any] | None:
+    """The object that the piece is whole: one whose `type` is its kind. None for a member or a part of something else.
+
+    Raises `cannot` if it is no JSON.
+    """
+    try:
+        value: Any = msgspec.json.decode(piece.raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise cannot(f"the raw of an opaque {piece.kind!r} piece is no JSON: {error}") from None
+    return value if is_object(value) and value.get("type") == piece.kind else None
+
+
+def encode_body(members: dict[str, Any]) -> bytes:
+    """A body as JSON. Raises `cannot` for what JSON cannot hold: half a surrogate pair, a Python object in `extra`."""
+    try:
+        return msgspec.json.encode(members)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise cannot(f"the request is not to be written as JSON: {error}") from None
