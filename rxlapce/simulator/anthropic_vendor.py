@@ -29,6 +29,7 @@ _ERRORS: Final[Mapping[Fault | int, Said]] = {
     ),
     Fault.OVERLOADED: Said(529, "overloaded_error", "Overloaded"),
     Fault.CONTEXT_LENGTH: Said(400, _INVALID, "prompt is too long: 208310 tokens > 200000 maximum"),
+    Fault.BLOCKED: Said(400, _INVALID, "Output blocked by content filtering policy"),
     400: Said(400, _INVALID, "Invalid request."),
     403: Said(403, "permission_error", "Your API key does not have permission to use the specified resource."),
     404: Said(404, "not_found_error", "model: {model}"),

@@ -1,11 +1,12 @@
-"""A request of either API, read into one shape: what the simulator needs of it and no more."""
+"""A request of any API, read into one shape: what the simulator needs of it and no more.
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+Unknown members are accepted, as the vendors do; what they answer with HTTP 400 raises `BadBody`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 import msgspec
-
-from rxlapce.simulator.options import split_model
 
 
 class BadBody(ValueError):
@@ -39,12 +40,17 @@ class OfferedTool(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What was asked. `prompt` is the last user turn's text, `heard` the text of all turns (it is what is counted)."""
+    """What was asked. `prompt` is the last user turn's text, `heard` the text of all turns (it is what is counted).
+
+    `json_schema` is what the answer must fit: {} is any JSON object, None any text. `encrypted`: reasoning is wanted
+    back in a sealed form too; `hide_reasoning`: only so. `repeated` are the members that the answer repeats.
+    """
 
     model: str
     options: str
     prompt: str
     heard: str
+    images: int = 0
     stream: bool = False
     include_usage: bool = False
     obfuscate: bool = True
@@ -56,107 +62,19 @@ class Asked(msgspec.Struct, frozen=True):
     may_call: bool = True
     only_tool: str | None = None
     tool_results: tuple[str, ...] = ()
+    json_schema: Mapping[str, Any] | None = None
     thinking: bool = False
+    encrypted: bool = False
+    hide_reasoning: bool = False
+    repeated: Mapping[str, Any] = {}
 
 
-# -- the bodies as they come ----------------------------------------------------------------------------------------
+_T = TypeVar("_T")
+
+MOST_CHOICES: Final = 128
 
 
-class _Part(msgspec.Struct):
-    type: str = "text"
-    text: str = ""
-    content: "str | list[_Part] | None" = None
-
-
-class _Turn(msgspec.Struct):
-    role: str
-    content: str | list[_Part] | None = None
-
-
-class _Function(msgspec.Struct):
-    name: str = ""
-    parameters: dict[str, Any] = {}
-
-
-class _ChatTool(msgspec.Struct):
-    function: _Function
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool = False
-    include_obfuscation: bool = True
-
-
-class _NamedFunction(msgspec.Struct):
-    function: _Function
-
-
-class _ChatBody(msgspec.Struct):
-    model: str
-    messages: list[_Turn]
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    n: int | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    stop: str | list[str] | None = None
-    tools: list[_ChatTool] | None = None
-    tool_choice: str | _NamedFunction | None = None
-
-
-class _MessagesTool(msgspec.Struct):
-    name: str
-    input_schema: dict[str, Any] = {}
-
-
-class _Choice(msgspec.Struct):
-    type: str
-    name: str | None = None
-
-
-class _Thinking(msgspec.Struct):
-    type: str
-
-
-class _MessagesBody(msgspec.Struct):
-    model: str
-    messages: list[_Turn]
-    max_tokens: int
-    system: str | list[_Part] | None = None
-    stream: bool | None = None
-    stop_sequences: list[str] | None = None
-    tools: list[_MessagesTool] | None = None
-    tool_choice: _Choice | None = None
-    thinking: _Thinking | None = None
-
-
-_chat: Final = msgspec.json.Decoder(_ChatBody)
-_messages: Final = msgspec.json.Decoder(_MessagesBody)
-
-_MOST_CHOICES: Final = 128
-
-
-def _text(content: str | list[_Part] | None) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(part.text or _text(part.content) for part in content)
-
-
-def _last_prompt(turns: Sequence[_Turn]) -> str:
-    """The text of the last user turn that has any of its own (a turn of tool results has none)."""
-    for turn in reversed(turns):
-        if turn.role == "user":
-            text = turn.content if isinstance(turn.content, str) else _own_text(turn.content or [])
-            if text:
-                return text
-    return ""
-
-
-def _own_text(parts: Sequence[_Part]) -> str:
-    return "\n".join(part.text for part in parts if part.type == "text")
-
-
-def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def decode_body(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
     """The typed body. Raises `BadBody` in the words of msgspec, which name the member."""
     try:
         return decoder.decode(body)
@@ -165,72 +83,29 @@ def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         param = words.split("`")[1] if "missing required field" in words else None
         message = f"Missing required parameter: '{param}'." if param else words
         raise BadBody(message, param) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadBody(f"We could not parse the JSON body of your request: {error}") from None
 
 
-def _check(turns: Sequence[_Turn], max_tokens: int | None) -> None:
-    if not turns:
-        raise BadBody("Invalid 'messages': empty array. Expected an array with minimum length 1.", "messages")
+def check_max_tokens(max_tokens: int | None, name: str = "max_tokens") -> None:
+    """Raise `BadBody` for a limit under one."""
     if max_tokens is not None and max_tokens < 1:
-        raise BadBody(f"Invalid 'max_tokens': expected a value >= 1, but got {max_tokens} instead.", "max_tokens")
+        raise BadBody(f"Invalid '{name}': expected a value >= 1, but got {max_tokens} instead.", name)
 
 
-def read_chat(body: bytes, _where: Where = NOWHERE) -> Asked:
-    """A chat completions request. Raises `BadBody`."""
-    said: _ChatBody = _decoded(_chat, body)
-    max_tokens = said.max_completion_tokens or said.max_tokens
-    _check(said.messages, max_tokens)
-    choices = 1 if said.n is None else said.n
-    if not 1 <= choices <= _MOST_CHOICES:
-        raise BadBody(f"Invalid 'n': expected a value from 1 to {_MOST_CHOICES}, but got {choices} instead.", "n")
-    model, options = split_model(said.model)
-    stream_options = said.stream_options or _StreamOptions()
-    choice = said.tool_choice
-    results: list[str] = []
-    for turn in reversed(said.messages):
-        if turn.role != "tool":
-            break
-        results.append(_text(turn.content))
-    return Asked(
-        model=model,
-        options=options,
-        prompt=_last_prompt(said.messages),
-        heard="\n".join(_text(turn.content) for turn in said.messages),
-        stream=bool(said.stream),
-        include_usage=stream_options.include_usage,
-        obfuscate=stream_options.include_obfuscation,
-        choices=choices,
-        max_tokens=max_tokens,
-        stop=(said.stop,) if isinstance(said.stop, str) else tuple(said.stop or ()),
-        tools=tuple(OfferedTool(tool.function.name, tool.function.parameters) for tool in said.tools or ()),
-        must_call=choice == "required" or isinstance(choice, _NamedFunction),
-        may_call=choice != "none",
-        only_tool=choice.function.name if isinstance(choice, _NamedFunction) else None,
-        tool_results=tuple(reversed(results)),
-    )
+def check_choices(number: int | None) -> int:
+    """How many answers are asked for. Raises `BadBody`."""
+    choices = 1 if number is None else number
+    if not 1 <= choices <= MOST_CHOICES:
+        raise BadBody(f"Invalid 'n': expected a value from 1 to {MOST_CHOICES}, but got {choices} instead.", "n")
+    return choices
 
 
-def read_messages(body: bytes, _where: Where = NOWHERE) -> Asked:
-    """A Messages request. Raises `BadBody`."""
-    said: _MessagesBody = _decoded(_messages, body)
-    _check(said.messages, said.max_tokens)
-    model, options = split_model(said.model)
-    choice = said.tool_choice
-    last = said.messages[-1].content
-    results = [_text(part.content) for part in last if part.type == "tool_result"] if isinstance(last, list) else []
-    return Asked(
-        model=model,
-        options=options,
-        prompt=_last_prompt(said.messages),
-        heard="\n".join([_text(said.system), *(_text(turn.content) for turn in said.messages)]),
-        stream=bool(said.stream),
-        max_tokens=said.max_tokens,
-        stop=tuple(said.stop_sequences or ()),
-        tools=tuple(OfferedTool(tool.name, tool.input_schema) for tool in said.tools or ()),
-        must_call=choice is not None and choice.type in ("any", "tool"),
-        may_call=choice is None or choice.type != "none",
-        only_tool=choice.name if choice else None,
-        tool_results=tuple(results),
-        thinking=said.thinking is not None and said.thinking.type in ("enabled", "adaptive"),
-    )
+def stops_of(stop: str | list[str] | None) -> tuple[str, ...]:
+    """The stop sequences of a member that may be one or many."""
+    return (stop,) if isinstance(stop, str) else tuple(stop or ())
+
+
+def joined(texts: Iterable[str]) -> str:
+    """The texts that are not empty, a line each."""
+    return "\n".join(text for text in texts if text)

@@ -2,11 +2,11 @@
 
 Chunks pad themselves (`obfuscation`) so that the line is 7 modulo 16 characters (not bytes) long, which is what every
 padded recording shows. `reasoning` is said as `reasoning_content`, as DeepSeek and most compatible servers do; OpenAI
-hides it.
+hides it. Who speaks it in another way (Azure, xAI, OpenRouter) overrides a method here.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, ClassVar, Final
 
@@ -24,6 +24,7 @@ from rxlapce.simulator.wire import (
     Part,
     WireEvent,
     created_at,
+    openai_headers,
 )
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -39,7 +40,10 @@ FINISH_REASONS: Final = {
     End.REFUSAL: "stop",
 }
 
-_encode: Final = msgspec.json.Encoder().encode
+encode: Final = msgspec.json.Encoder().encode
+
+#: A line of a stream up to its padding, and the endings that it may have.
+Line = tuple[bytes, Sequence[bytes]]
 
 
 class ChatCompletion:
@@ -47,23 +51,29 @@ class ChatCompletion:
 
     stream_type: ClassVar[str] = SSE_TYPE
     text_lines: ClassVar[bool] = True
-    keepalive: ClassVar[bytes] = b": OPENROUTER PROCESSING\n\n"
+    keepalive: ClassVar[bytes] = b": keep-alive\n\n"
 
     def __init__(self, asked: Asked, chance: random.Random) -> None:
         self._asked = asked
-        self._id = f"chatcmpl-{alphanumeric(chance, 29)}"
+        self._chance = chance
         self._created = created_at(chance)
+        self._id = self._make_id()
         self._fingerprint = f"fp_{hexadecimal(chance, 10)}"
-        self._request_id = f"req_{hexadecimal(chance, 32)}"
-        self._processing_ms = chance.randrange(180, 900)
-        self._call_chance = chance
-        self._variant = chance.randrange(VARIANT_MASK)
         self._prompt_tokens = prompt_tokens(asked)
-        self._head = b"data: " + self._members("chat.completion.chunk") + b',"choices":['
+        self._headers = openai_headers(chance, self._prompt_tokens)
+        self._variant = chance.randrange(VARIANT_MASK)
+        self._head = b"data: " + encode(self._members("chat.completion.chunk"))[:-1] + b',"choices":['
         self._tail = b',"usage":null' if asked.include_usage else b""
 
-    def _members(self, kind: str) -> bytes:
-        members = {
+    def _make_id(self) -> str:
+        return f"chatcmpl-{alphanumeric(self._chance, 29)}"
+
+    def _call_id(self) -> str:
+        return f"call_{alphanumeric(self._chance, 24)}"
+
+    def _members(self, kind: str) -> dict[str, Any]:
+        """What stands before the choices."""
+        return {
             "id": self._id,
             "object": kind,
             "created": self._created,
@@ -71,43 +81,39 @@ class ChatCompletion:
             "service_tier": "default",
             "system_fingerprint": self._fingerprint,
         }
-        return _encode(members)[:-1]
 
     def headers(self) -> dict[str, str]:
         """The API's own headers; the limits are those of a generous account."""
-        return {
-            "openai-organization": "org-simulator",
-            "openai-processing-ms": str(self._processing_ms),
-            "openai-version": "2020-10-01",
-            "x-ratelimit-limit-requests": "10000",
-            "x-ratelimit-limit-tokens": "30000000",
-            "x-ratelimit-remaining-requests": "9999",
-            "x-ratelimit-remaining-tokens": str(max(30_000_000 - self._prompt_tokens, 0)),
-            "x-ratelimit-reset-requests": "6ms",
-            "x-ratelimit-reset-tokens": "0s",
-            "x-request-id": self._request_id,
-        }
+        return self._headers
 
     # -- streamed ---------------------------------------------------------------------------------------------------
 
     def events(self, replies: Sequence[Reply]) -> Iterator[WireEvent]:
         """The choices interleaved token by token, then each one's finish, the usage if asked for, and `[DONE]`."""
-        choices = [self._choice(index, reply) for index, reply in enumerate(replies)]
+        yield from self._prelude()
+        choices = [self._said(index, reply) for index, reply in enumerate(replies)]
         if len(choices) == 1:
             yield from choices[0]
         else:
             yield from _interleaved(choices)
         for index, reply in enumerate(replies):
-            finish = b'{"index":%d,"delta":{},"logprobs":null,"finish_reason":"%s"}'
-            yield Part.FINISH, self._chunk(finish % (index, FINISH_REASONS[reply.end].encode()))
-        if self._asked.include_usage:
-            yield Part.USAGE, self._line(self._head + b'],"usage":' + _encode(self._usage(replies)))
+            yield Part.FINISH, self._line(self._choice(index, b"", reply.end))
+        yield from self._counted(replies)
         yield Part.DONE, DONE
 
-    def _choice(self, index: int, reply: Reply) -> Iterator[WireEvent]:
+    def _prelude(self) -> Iterator[WireEvent]:
+        """What comes before the first choice."""
+        yield from ()
+
+    def _counted(self, replies: Sequence[Reply]) -> Iterator[WireEvent]:
+        """The usage: a chunk without choices."""
+        if self._asked.include_usage:
+            yield Part.USAGE, self._line(b"", encode(self._usage(replies)))
+
+    def _said(self, index: int, reply: Reply) -> Iterator[WireEvent]:
         """The first chunk with the role, then the tokens."""
         refused = reply.end is End.REFUSAL
-        ids = [f"call_{alphanumeric(self._call_chance, 24)}" for _ in reply.calls]
+        ids = [self._call_id() for _ in reply.calls]
         if len(reply.calls) == 1 and not reply.text_tokens:
             first = b'"content":null,"tool_calls":[%s],"refusal":null' % _call_start(0, ids[0], reply.calls[0])
         elif reply.calls and not reply.text_tokens:
@@ -115,45 +121,54 @@ class ChatCompletion:
         else:
             first = b'"content":null,"refusal":""' if refused else b'"content":"","refusal":null'
         yield Part.FRAME, self._delta(index, b'"role":"assistant",' + first)
-        yield from self._tokens(index, b'"content":null,"reasoning_content":', b"", reply.reasoning_pieces())
-        member = b'"refusal":' if refused else b'"content":'
-        yield from self._tokens(index, member, b"", reply.text_pieces())
+        if not self._asked.hide_reasoning:
+            yield from self._tokens(index, self._reasoning, reply.reasoning_pieces())
+        yield from self._tokens(index, self._refusal if refused else self._text, reply.text_pieces())
         for number, (call_id, call) in enumerate(zip(ids, reply.calls, strict=True)):
             if len(ids) > 1 or reply.text_tokens:
                 yield Part.FRAME, self._delta(index, b'"tool_calls":[%s]' % _call_start(number, call_id, call))
-            before = b'"tool_calls":[{"index":%d,"function":{"arguments":' % number
-            yield from self._tokens(index, before, b"}}]", iter(tokenize(call.arguments)))
+            yield from self._tokens(index, _arguments_of(number), iter(tokenize(call.arguments)))
 
-    def _tokens(self, index: int, before: bytes, after: bytes, pieces: Iterator[str]) -> Iterator[WireEvent]:
+    # What a piece is in a delta:
+
+    def _text(self, piece: str) -> bytes:
+        return b'"content":' + encode(piece)
+
+    def _refusal(self, piece: str) -> bytes:
+        return b'"refusal":' + encode(piece)
+
+    def _reasoning(self, piece: str) -> bytes:
+        return b'"content":null,"reasoning_content":' + encode(piece)
+
+    def _tokens(self, index: int, said: Callable[[str], bytes], pieces: Iterator[str]) -> Iterator[WireEvent]:
         """The hot loop: an event is a remembered line and one of the prepared paddings. 0.3 us an event."""
-        memo: dict[str, tuple[bytes, Sequence[bytes]]] = {}
+        memo: dict[str, Line] = {}
         token, variant, mask = Part.TOKEN, self._variant, VARIANT_MASK
         for piece in pieces:
             rendered = memo.get(piece)
             if rendered is None:
                 if len(memo) >= MEMO_SIZE:
                     memo.clear()
-                inner = before + _encode(piece) + after
-                memo[piece] = rendered = self._open_line(self._delta_members(index, inner) + b"]" + self._tail)
+                memo[piece] = rendered = self._open_line(self._choice(index, said(piece)))
             variant += 1
             yield token, rendered[0] + rendered[1][variant & mask]
 
-    def _delta_members(self, index: int, delta: bytes) -> bytes:
-        return b'%s{"index":%d,"delta":{%s},"logprobs":null,"finish_reason":null}' % (self._head, index, delta)
+    def _choice(self, index: int, delta: bytes, end: End | None = None) -> bytes:
+        """A choice with its delta, or with why it ended."""
+        word = b"null" if end is None else b'"%s"' % FINISH_REASONS[end].encode()
+        return b'{"index":%d,"delta":{%s},"logprobs":null,"finish_reason":%s}' % (index, delta, word)
 
     def _delta(self, index: int, delta: bytes) -> bytes:
-        return self._line(self._delta_members(index, delta) + b"]" + self._tail)
+        return self._line(self._choice(index, delta))
 
-    def _chunk(self, choice: bytes) -> bytes:
-        return self._line(self._head + choice + b"]" + self._tail)
-
-    def _line(self, members: bytes) -> bytes:
-        line, endings = self._open_line(members)
+    def _line(self, choice: bytes, usage: bytes | None = None) -> bytes:
+        line, endings = self._open_line(choice, usage)
         self._variant += 1
         return line + endings[self._variant & VARIANT_MASK]
 
-    def _open_line(self, members: bytes) -> tuple[bytes, Sequence[bytes]]:
-        """A line up to its padding, and the endings that it may have."""
+    def _open_line(self, choice: bytes, usage: bytes | None = None) -> Line:
+        """A chunk up to its padding, and the endings that it may have."""
+        members = self._head + choice + b"]" + (self._tail if usage is None else b',"usage":' + usage)
         if not self._asked.obfuscate:
             return members, (b"}\n\n",) * (VARIANT_MASK + 1)
         members += b',"obfuscation":"'
@@ -169,7 +184,7 @@ class ChatCompletion:
         """The error object as a `data:` line: no event name, and no `[DONE]` after it."""
         message = "The server had an error while processing your request. Sorry about that!"
         body = {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
-        return b"data: " + _encode(body) + b"\n\n"
+        return b"data: " + encode(body) + b"\n\n"
 
     def huge(self, size_bytes: int) -> bytes:
         """A chunk whose content is so many letters."""
@@ -179,39 +194,40 @@ class ChatCompletion:
 
     def unary(self, replies: Sequence[Reply]) -> bytes:
         """The whole answer, indented by two as the API sends it."""
-        body = {
-            "id": self._id,
-            "object": "chat.completion",
-            "created": self._created,
-            "model": self._asked.model,
-            "choices": [self._whole_choice(index, reply) for index, reply in enumerate(replies)],
-            "usage": self._usage(replies),
-            "service_tier": "default",
-            "system_fingerprint": self._fingerprint,
-        }
-        return msgspec.json.format(_encode(body), indent=2) + b"\n"
+        return msgspec.json.format(encode(self._whole(replies)), indent=2) + b"\n"
+
+    def _whole(self, replies: Sequence[Reply]) -> dict[str, Any]:
+        members = self._members("chat.completion")
+        ending = {name: members.pop(name) for name in ("service_tier", "system_fingerprint") if name in members}
+        choices = [self._whole_choice(index, reply) for index, reply in enumerate(replies)]
+        return members | {"choices": choices, "usage": self._usage(replies)} | ending
 
     def _whole_choice(self, index: int, reply: Reply) -> dict[str, Any]:
+        message = self._whole_message(reply)
+        return {"index": index, "message": message, "logprobs": None, "finish_reason": FINISH_REASONS[reply.end]}
+
+    def _whole_message(self, reply: Reply) -> dict[str, Any]:
         text = "".join(reply.text_pieces())
         refused = reply.end is End.REFUSAL
         message: dict[str, Any] = {
             "role": "assistant",
             "content": None if refused or (reply.calls and not text) else text,
         }
-        if reply.reasoning_tokens:
-            message["reasoning_content"] = "".join(reply.reasoning_pieces())
+        if reply.reasoning_tokens and not self._asked.hide_reasoning:
+            message |= self._whole_reasoning("".join(reply.reasoning_pieces()))
         if reply.calls:
             message["tool_calls"] = [
                 {
-                    "id": f"call_{alphanumeric(self._call_chance, 24)}",
+                    "id": self._call_id(),
                     "type": "function",
                     "function": {"name": call.name, "arguments": call.arguments},
                 }
                 for call in reply.calls
             ]
-        message |= {"refusal": text if refused else None, "annotations": []}
-        finish = FINISH_REASONS[reply.end]
-        return {"index": index, "message": message, "logprobs": None, "finish_reason": finish}
+        return message | {"refusal": text if refused else None, "annotations": []}
+
+    def _whole_reasoning(self, text: str) -> dict[str, Any]:
+        return {"reasoning_content": text}
 
     def _usage(self, replies: Sequence[Reply]) -> dict[str, Any]:
         completion = sum(reply.output_tokens for reply in replies)
@@ -231,7 +247,13 @@ class ChatCompletion:
 
 def _call_start(number: int, call_id: str, call: Call) -> bytes:
     function = {"name": call.name, "arguments": ""}
-    return _encode({"index": number, "id": call_id, "type": "function", "function": function})
+    return encode({"index": number, "id": call_id, "type": "function", "function": function})
+
+
+def _arguments_of(number: int) -> Callable[[str], bytes]:
+    """A piece of a call's arguments in a delta."""
+    before = b'"tool_calls":[{"index":%d,"function":{"arguments":' % number
+    return lambda piece: before + encode(piece) + b"}}]"
 
 
 def _interleaved(choices: Sequence[Iterator[WireEvent]]) -> Iterator[WireEvent]:

@@ -50,6 +50,13 @@ ERRORS: Final[Mapping[Fault | int, Said]] = {
         "context_length_exceeded",
         "messages",
     ),
+    Fault.BLOCKED: Said(
+        400,
+        INVALID,
+        "Invalid prompt: your prompt was flagged as potentially violating our usage policy. Please try again with a "
+        "different prompt: https://platform.openai.com/docs/guides/reasoning#advice-on-prompting",
+        "invalid_prompt",
+    ),
     400: Said(400, INVALID, "Invalid request."),
     402: Said(402, "insufficient_quota", "Your credit balance is exhausted.", "credit_balance_exhausted"),
     403: Said(

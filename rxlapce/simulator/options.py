@@ -34,6 +34,7 @@ class Fault(StrEnum):
     RATE_LIMIT = "rate_limit"
     OVERLOADED = "overloaded"
     CONTEXT_LENGTH = "context_length"
+    BLOCKED = "blocked"
     # in the stream
     STALL = "stall"
     CUT = "cut"
@@ -54,6 +55,7 @@ FAULTS: Final[Mapping[Fault, str]] = {
     Fault.RATE_LIMIT: "HTTP 429 with the vendor's rate limit body and headers",
     Fault.OVERLOADED: "HTTP 503 or 529, the vendor's body for overload",
     Fault.CONTEXT_LENGTH: "HTTP 400, the vendor's body for a prompt that is too long",
+    Fault.BLOCKED: "the vendor's error for a prompt that its content filter blocks: HTTP 400 or 403",
     Fault.STALL: "falls silent after `after` tokens and keeps the connection open",
     Fault.CUT: "closes the connection after `after` tokens, in the middle of the HTTP body",
     Fault.END: "ends the HTTP body properly after `after` tokens, without the terminal event",
@@ -65,7 +67,9 @@ FAULTS: Final[Mapping[Fault, str]] = {
 }
 
 #: Faults that are an HTTP error of the vendor's rather than bytes on the stream.
-REFUSALS: Final = frozenset({Fault.AUTH, Fault.QUOTA, Fault.RATE_LIMIT, Fault.OVERLOADED, Fault.CONTEXT_LENGTH})
+REFUSALS: Final = frozenset(
+    {Fault.AUTH, Fault.QUOTA, Fault.RATE_LIMIT, Fault.OVERLOADED, Fault.CONTEXT_LENGTH, Fault.BLOCKED}
+)
 
 
 class Ending(StrEnum):

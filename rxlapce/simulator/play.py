@@ -8,7 +8,7 @@ Sans-I/O: `play` decides everything that a server does with an answer, so a test
 import random
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from typing import Final
 
 import msgspec
@@ -63,15 +63,13 @@ _ENDS: Final = {
     Fault.END: Close.COMPLETED,
     Fault.ERROR: Close.COMPLETED,
 }
-_LEFT_OUT: Final = {Fault.NO_FINISH: Part.FINISH, Fault.NO_DONE: Part.DONE}
 _IN_STREAM: Final = frozenset({*_ENDS, Fault.MALFORMED, Fault.HUGE})
 
 
 def _misbehave(wire: Wire, events: Iterable[WireEvent], options: Options) -> Iterator[WireEvent | Close]:
     """The events with the fault among them; an answer shorter than `after` has it before its finish."""
-    left_out = _LEFT_OUT.get(options.fault)
     if options.fault not in _IN_STREAM:
-        yield from (event for event in events if event[0] is not left_out) if left_out else events
+        yield from _left_out(events, options.fault)
         yield Close.COMPLETED
         return
     events = iter(events)
@@ -97,6 +95,17 @@ def _misbehave(wire: Wire, events: Iterable[WireEvent], options: Options) -> Ite
     if end is None:
         yield from chain((held,) if held else (), events)
     yield end or Close.COMPLETED
+
+
+def _left_out(events: Iterable[WireEvent], fault: Fault) -> Iterator[WireEvent]:
+    """The events without the finish or without the last one, if that is the fault."""
+    match fault:
+        case Fault.NO_FINISH:
+            return (event for event in events if event[0] is not Part.FINISH)
+        case Fault.NO_DONE:
+            return (event for event, _ in pairwise(events))
+        case _:
+            return iter(events)
 
 
 def _batched(events: Iterable[WireEvent | Close]) -> Iterator[Step | Close]:

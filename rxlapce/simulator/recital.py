@@ -5,9 +5,10 @@ from typing import Literal
 
 import msgspec
 
-from rxlapce.simulator.asked import read_chat, read_messages
 from rxlapce.simulator.chat_completions import ChatCompletion
+from rxlapce.simulator.chat_request import read_chat
 from rxlapce.simulator.messages import MessagesAnswer
+from rxlapce.simulator.messages_request import read_messages
 from rxlapce.simulator.options import Options, parse
 from rxlapce.simulator.play import Close, Step, play
 from rxlapce.simulator.reply import compose

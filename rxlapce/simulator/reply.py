@@ -2,14 +2,15 @@
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from rxlapce.simulator import answers
 from rxlapce.simulator.asked import Asked, OfferedTool
+from rxlapce.simulator.example import example, object_example
 from rxlapce.simulator.options import Ending, Options
 from rxlapce.simulator.tokenizer import count_pieces, endless, exactly, tokenize
 
@@ -58,13 +59,15 @@ class Reply(msgspec.Struct, frozen=True):
 
 #: What a chat template adds to the words of a conversation.
 _TEMPLATE_TOKENS: Final = 7
+#: What a picture counts: OpenAI's price for one that is looked at in low detail.
+_IMAGE_TOKENS: Final = 85
 #: Reasoning tokens of a request that asks for thinking without saying how much.
 _THINKING_TOKENS: Final = 48
 
 
 def prompt_tokens(asked: Asked) -> int:
     """How many tokens the request counts."""
-    return count_pieces(asked.heard) + _TEMPLATE_TOKENS
+    return count_pieces(asked.heard) + _IMAGE_TOKENS * asked.images + _TEMPLATE_TOKENS
 
 
 def compose(asked: Asked, options: Options, chance: random.Random) -> tuple[Reply, ...]:
@@ -114,6 +117,9 @@ def _text(asked: Asked, refused: bool, chance: random.Random) -> tuple[str, str 
     """The whole text up to the first stop sequence, and that sequence."""
     if refused:
         return answers.REFUSAL, None
+    if asked.json_schema is not None:
+        schema = asked.json_schema or {"properties": {"answer": {"const": answers.choose(asked.prompt, chance)}}}
+        return example(schema, asked.prompt, chance), None
     text = answers.after_tools(asked.tool_results) if asked.tool_results else answers.choose(asked.prompt, chance)
     found = [(text.find(stop), stop) for stop in asked.stop if stop and stop in text]
     if not found:
@@ -136,7 +142,7 @@ def _calls(asked: Asked, options: Options, chance: random.Random) -> tuple[Call,
     else:
         named = [tool for tool in offered if _is_asked_for(tool, asked.prompt)]
         wanted = named or (offered[:1] if asked.must_call else [])
-    return tuple(Call(tool.name, _arguments(tool, asked.prompt, chance)) for tool in wanted)
+    return tuple(Call(tool.name, object_example(tool.schema, asked.prompt, chance)) for tool in wanted)
 
 
 def _is_asked_for(tool: OfferedTool, prompt: str) -> bool:
@@ -144,42 +150,3 @@ def _is_asked_for(tool: OfferedTool, prompt: str) -> bool:
     words = [word for word in re.split(r"[^a-z]+", tool.name.lower()) if len(word) > 3]
     heard = prompt.lower()
     return tool.name.lower() in heard or any(word in heard for word in words)
-
-
-def _arguments(tool: OfferedTool, prompt: str, chance: random.Random) -> str:
-    value = _example(tool.schema, "value", _proper_names(prompt), chance)
-    return msgspec.json.encode(value if isinstance(value, dict) else {}).decode()
-
-
-def _proper_names(prompt: str) -> list[str]:
-    """Capitalised words after the first: good values for a city or a person."""
-    return [name.group() for name in re.finditer(r"(?<=\s)[A-Z]\w+(?: [A-Z]\w+)*", prompt)]
-
-
-def _example(schema: Mapping[str, Any], name: str, names: list[str], chance: random.Random) -> Any:
-    """A value that fits the common part of JSON Schema; strings take up the prompt's proper names in order."""
-    for given in ("const", "default"):
-        if given in schema:
-            return schema[given]
-    for listed in ("enum", "examples"):
-        if schema.get(listed):
-            return schema[listed][0]
-    for union in ("anyOf", "oneOf", "allOf"):
-        if schema.get(union):
-            return _example(schema[union][0], name, names, chance)
-    kind: str | list[str] | None = schema.get("type")
-    match kind[0] if isinstance(kind, list) else kind:
-        case "object" | None:
-            properties: Mapping[str, Any] = schema.get("properties", {})
-            return {key: _example(value, key, names, chance) for key, value in properties.items()}
-        case "array":
-            return [_example(schema.get("items", {"type": "string"}), name, names, chance)]
-        case "integer" | "number":
-            low = schema.get("minimum", 1)
-            return chance.randint(int(low), int(schema.get("maximum", low + 99)))
-        case "boolean":
-            return True
-        case "null":
-            return None
-        case _:
-            return names.pop(0) if names else name

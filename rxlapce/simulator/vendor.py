@@ -108,6 +108,8 @@ def error_for(
         return _proxy_page(fault, wait_s)
     named = vendor.by_status.get(fault, fault) if isinstance(fault, int) else fault
     said = vendor.errors.get(named)
+    if said is None and fault is Fault.BLOCKED:
+        said = vendor.bad_request("The prompt was blocked by the content filter.", None)
     if said is None:
         status = fault if isinstance(fault, int) else _SERVER_ERROR
         general = vendor.errors[_SERVER_ERROR if status >= _SERVER_ERROR else 400]

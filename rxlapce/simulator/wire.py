@@ -6,7 +6,7 @@ from enum import Enum, auto
 from typing import ClassVar, Final, Protocol
 
 from rxlapce.simulator.reply import Reply
-from rxlapce.simulator.tokenizer import alphanumeric, seeded
+from rxlapce.simulator.tokenizer import alphanumeric, hexadecimal, seeded
 
 
 class Part(Enum):
@@ -67,10 +67,14 @@ PADDINGS: Final = 16
 _VARIANTS: Final = 64
 _characters: Final = alphanumeric(seeded("obfuscation"), _VARIANTS + PADDINGS)
 
+
+def paddings(length: int) -> list[bytes]:
+    """So many letters, in `_VARIANTS` variants that do not depend on the request."""
+    return [_characters[k : k + length].encode() for k in range(_VARIANTS)]
+
+
 #: `OBFUSCATIONS[n][k]`: n letters and the end of the event, in `_VARIANTS` variants that do not depend on the request.
-OBFUSCATIONS: Final = [
-    [f'{_characters[k : k + length]}"}}\n\n'.encode() for k in range(_VARIANTS)] for length in range(PADDINGS)
-]
+OBFUSCATIONS: Final = [[padding + b'"}\n\n' for padding in paddings(length)] for length in range(PADDINGS)]
 #: Blanks before the closing brace, and the end of the event, in an order that looks like chance.
 BLANKS: Final = [b" " * length + b"}\n\n" for length in seeded("blanks").choices(range(PADDINGS), k=_VARIANTS)]
 VARIANT_MASK: Final = _VARIANTS - 1
@@ -81,3 +85,19 @@ MEMO_SIZE: Final = 8192
 def created_at(chance: random.Random) -> int:
     """Unix seconds of a moment in a year that the seed chooses."""
     return 1_760_000_000 + chance.randrange(31_536_000)
+
+
+def openai_headers(chance: random.Random, prompt_tokens: int) -> dict[str, str]:
+    """OpenAI's response headers, which are the same for all its APIs; the limits are those of a generous account."""
+    return {
+        "openai-organization": "org-simulator",
+        "openai-processing-ms": str(chance.randrange(180, 900)),
+        "openai-version": "2020-10-01",
+        "x-ratelimit-limit-requests": "10000",
+        "x-ratelimit-limit-tokens": "30000000",
+        "x-ratelimit-remaining-requests": "9999",
+        "x-ratelimit-remaining-tokens": str(max(30_000_000 - prompt_tokens, 0)),
+        "x-ratelimit-reset-requests": "6ms",
+        "x-ratelimit-reset-tokens": "0s",
+        "x-request-id": f"req_{hexadecimal(chance, 32)}",
+    }

@@ -116,7 +116,7 @@ def test_the_finish_and_the_last_event_can_be_left_out(dialect: Dialect, finish:
 
 def test_keep_alives_fill_the_silence_and_do_not_add_to_it() -> None:
     steps, _ = run("sim:ttft=1,keepalive=0.4,tokens=2")
-    before = [step for step in steps if step.data == b": OPENROUTER PROCESSING\n\n"]
+    before = [step for step in steps if step.data == b": keep-alive\n\n"]
     assert len(before) == 2
     first = next(step for step in steps if step.tokens)
     assert first.delay_s + sum(step.delay_s for step in before) == pytest.approx(1.0)

@@ -5,7 +5,9 @@ import pytest
 
 from rxlapce.simulator import Options, parse
 from rxlapce.simulator.answers import TOPICS
-from rxlapce.simulator.asked import Asked, BadBody, read_chat, read_messages
+from rxlapce.simulator.asked import Asked, BadBody
+from rxlapce.simulator.chat_request import read_chat
+from rxlapce.simulator.messages_request import read_messages
 from rxlapce.simulator.reply import End, Reply, compose, prompt_tokens
 from rxlapce.simulator.tokenizer import seeded, tokenize
 
@@ -119,7 +121,7 @@ def test_tool_results_are_taken_up_by_the_answer() -> None:
         "model": "sim",
         "messages": [
             {"role": "user", "content": "the weather?"},
-            {"role": "assistant", "content": None, "tool_calls": []},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]},
             {"role": "tool", "tool_call_id": "1", "content": "22 degrees"},
         ],
         "tools": tools("get_weather"),
@@ -132,7 +134,7 @@ def test_tool_results_are_taken_up_by_the_answer() -> None:
 def test_messages_body_is_read_into_the_same_shape() -> None:
     body: dict[str, Any] = {
         "model": "claude:tps=3",
-        "max_tokens": 50,
+        "max_tokens": 1050,
         "system": [{"type": "text", "text": "Be brief."}],
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": "the weather?"}]},
@@ -145,7 +147,7 @@ def test_messages_body_is_read_into_the_same_shape() -> None:
         "stream": True,
     }
     asked = read_messages(msgspec.json.encode(body))
-    assert (asked.model, asked.options, asked.prompt, asked.max_tokens) == ("claude", "tps=3", "the weather?", 50)
+    assert (asked.model, asked.options, asked.prompt, asked.max_tokens) == ("claude", "tps=3", "the weather?", 1050)
     assert asked.tool_results == ("cold",)
     assert asked.must_call
     assert asked.thinking

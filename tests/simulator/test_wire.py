@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from rxlapce.simulator import Close, Step, parse, recite
-from rxlapce.simulator.asked import read_chat, read_messages
 from rxlapce.simulator.chat_completions import ChatCompletion
+from rxlapce.simulator.chat_request import read_chat
 from rxlapce.simulator.messages import MessagesAnswer
+from rxlapce.simulator.messages_request import read_messages
 from rxlapce.simulator.reply import compose
 from rxlapce.simulator.tokenizer import seeded
 
@@ -180,7 +181,7 @@ def test_messages_lines_are_padded_with_blanks_before_the_last_brace() -> None:
 
 def test_a_thinking_block_comes_first_and_ends_with_its_signature_as_recorded(recordings: Path) -> None:
     recorded = payloads((recordings / "anthropic" / "messages-reasoning-claude-haiku-4-5.sse").read_bytes())
-    mine = payloads(messages_stream(body("hi", thinking={"type": "enabled"}), "tokens=2"))
+    mine = payloads(messages_stream(body("hi", thinking={"type": "enabled", "budget_tokens": 1024}), "tokens=2"))
     kinds = [event.get("delta", {}).get("type") for event in mine]
     assert kinds.index("signature_delta") < kinds.index("text_delta")
     for kind in ("thinking_delta", "signature_delta", "text_delta"):

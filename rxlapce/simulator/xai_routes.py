@@ -1,0 +1,17 @@
+"""xAI's paths, under `/xai`."""
+
+from typing import Final
+
+from rxlapce.simulator.chat_request import read_chat
+from rxlapce.simulator.openai_routes import listing
+from rxlapce.simulator.responses_request import read_responses
+from rxlapce.simulator.route import PlainRoute, Route
+from rxlapce.simulator.xai_chat import XaiChatCompletion
+from rxlapce.simulator.xai_responses import XaiResponsesAnswer
+from rxlapce.simulator.xai_vendor import XAI
+
+ROUTES: Final = (
+    Route("/xai/v1/chat/completions", XAI, read_chat, XaiChatCompletion),
+    Route("/xai/v1/responses", XAI, read_responses, XaiResponsesAnswer),
+)
+PLAIN_ROUTES: Final = (PlainRoute("GET", "/xai/v1/models", XAI, listing),)
