@@ -184,8 +184,12 @@ def tellable(error: BaseException, secrets: Iterable[Secret] = ()) -> str:
 
     The further arguments are left out: google-auth puts a token endpoint's whole response there.
     """
-    said = str(error.args[0]) if error.args else ""
-    text = _TOKEN_SHAPES.sub(MASK, scrub(" ".join(said.split()), secrets))
+    said = error.args[0] if error.args else ""
+    if isinstance(said, BaseException):  # one library's error in another's
+        return tellable(said, secrets)
+    if isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    text = _TOKEN_SHAPES.sub(MASK, scrub(" ".join(str(said).split()), secrets))
     return text[:MAX_TOLD_CHARS] or type(error).__name__
 
 
