@@ -5,18 +5,39 @@ Where two vendors have the same path, the first one whose demanded headers all c
 
 from typing import Final
 
-from rxlapce.simulator import anthropic_routes, openai_routes
+from rxlapce.simulator import (
+    anthropic_routes,
+    azure_routes,
+    bedrock_routes,
+    google_routes,
+    ollama_routes,
+    openai_routes,
+    openrouter_routes,
+    xai_routes,
+)
 from rxlapce.simulator.route import PlainRoute, Route
 from rxlapce.simulator.vendor import Vendor
 
 ROUTES: Final[tuple[Route, ...]] = (
     *anthropic_routes.ROUTES,
+    *azure_routes.ROUTES,
+    *bedrock_routes.ROUTES,
+    *google_routes.ROUTES,
+    *ollama_routes.ROUTES,
     *openai_routes.ROUTES,
+    *openrouter_routes.ROUTES,
+    *xai_routes.ROUTES,
 )
 
 PLAIN_ROUTES: Final[tuple[PlainRoute, ...]] = (
     *anthropic_routes.PLAIN_ROUTES,
+    *azure_routes.PLAIN_ROUTES,
+    *bedrock_routes.PLAIN_ROUTES,
+    *google_routes.PLAIN_ROUTES,
+    *ollama_routes.PLAIN_ROUTES,
     *openai_routes.PLAIN_ROUTES,
+    *openrouter_routes.PLAIN_ROUTES,
+    *xai_routes.PLAIN_ROUTES,
 )
 
 #: Every vendor once.
