@@ -1,17 +1,16 @@
 """What endpoints that count a prompt's tokens answer."""
 
+from typing import Any
+
 import msgspec
 
 from rxlapce.errors import ErrorKind, ProviderError
 
 
-class _Count(msgspec.Struct):
-    input_tokens: int
-
-
-def read_input_tokens(body: bytes) -> int:
-    """The `input_tokens` of an answer. Raises `ProviderError` (protocol) if it holds none."""
+def read_count(body: bytes, member: str) -> int:
+    """The whole number in `member` of the answer. Raises `ProviderError` (protocol) if it holds none."""
     try:
-        return msgspec.json.decode(body, type=_Count).input_tokens
+        said = msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.convert(said.get(member), int)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ProviderError(ErrorKind.PROTOCOL, f"the answer holds no count of tokens: {error}") from None
+        raise ProviderError(ErrorKind.PROTOCOL, f"the answer holds no count of tokens in {member}: {error}") from None

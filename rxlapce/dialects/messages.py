@@ -11,7 +11,7 @@ from typing import Any, Final
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects import messages_request as said
-from rxlapce.dialects.counting import read_input_tokens
+from rxlapce.dialects.counting import read_count
 from rxlapce.dialects.messages_decoder import MessagesDecoder
 from rxlapce.dialects.refusals import cannot, check_said
 from rxlapce.dialects.turns import check_turns, encode_body
@@ -72,7 +72,7 @@ class AnthropicMessages:
 
     def read_count(self, body: bytes) -> int:
         """See `TokenCounter.read_count`."""
-        return read_input_tokens(body)
+        return read_count(body, "input_tokens")
 
     def _members(self, request: ChatRequest, *, stream: bool) -> dict[str, Any]:
         check_said(request, said.SAID, said.WHO)
