@@ -3,7 +3,15 @@
 `SPECS` is the table: a new provider is its file and one line here.
 """
 
-from rxlapce.providers import anthropic, local, openai
+from rxlapce.providers import anthropic, bedrock, local, openai
 from rxlapce.providers.spec import ProviderSpec
 
-SPECS: dict[str, ProviderSpec] = {spec.name: spec for spec in (openai.SPEC, anthropic.SPEC, local.SPEC)}
+SPECS: dict[str, ProviderSpec] = {
+    spec.name: spec
+    for spec in (
+        openai.SPEC,
+        anthropic.SPEC,
+        bedrock.SPEC,
+        local.SPEC,
+    )
+}
