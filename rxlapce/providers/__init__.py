@@ -3,7 +3,7 @@
 `SPECS` is the table: a new provider is its file and one line here.
 """
 
-from rxlapce.providers import anthropic, bedrock, local, openai
+from rxlapce.providers import anthropic, azure, bedrock, gemini, local, openai, vertex
 from rxlapce.providers.spec import ProviderSpec
 
 SPECS: dict[str, ProviderSpec] = {
@@ -11,7 +11,10 @@ SPECS: dict[str, ProviderSpec] = {
     for spec in (
         openai.SPEC,
         anthropic.SPEC,
+        gemini.SPEC,
+        azure.SPEC,
         bedrock.SPEC,
+        vertex.SPEC,
         local.SPEC,
     )
 }
