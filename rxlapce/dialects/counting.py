@@ -4,13 +4,19 @@ from typing import Any
 
 import msgspec
 
+from rxlapce.dialects.json_values import is_object
 from rxlapce.errors import ErrorKind, ProviderError
 
 
+def read_input_tokens(body: bytes) -> int:
+    """The `input_tokens` of an answer. Raises `ProviderError` (protocol) if it holds none."""
+    return read_count(body, "input_tokens")
+
+
 def read_count(body: bytes, member: str) -> int:
-    """The whole number in `member` of the answer. Raises `ProviderError` (protocol) if it holds none."""
+    """The number that an answer has in `member`. Raises `ProviderError` (protocol) if it holds none."""
     try:
-        said = msgspec.json.decode(body, type=dict[str, Any])
-        return msgspec.convert(said.get(member), int)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        value: Any = msgspec.json.decode(body)
+        return msgspec.convert(value.get(member) if is_object(value) else None, int)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ProviderError(ErrorKind.PROTOCOL, f"the answer holds no count of tokens in {member}: {error}") from None

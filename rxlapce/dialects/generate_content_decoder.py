@@ -6,7 +6,8 @@ prompt was blocked. Source: the Gemini API's reference, "GenerateContentResponse
 
 A `thoughtSignature` must be sent back with the part that it came with. On a thought it travels as the signature of a
 `Reasoning`; on any other part as `Opaque("thought_signature", {"thoughtSignature": ..., "toolCall": 0})` right after
-that part's tokens, where `toolCall`, on the signature of a function call, is that call's index.
+that part's tokens, where `toolCall`, on the signature of a function call, is that call's index. On any other signature
+`textLength` stands instead: how many characters of the text before it came with it, 0 on a part without text.
 """
 
 from typing import Any, Final
@@ -229,6 +230,8 @@ class GenerateContentDecoder:
             mark: dict[str, Any] = {"thoughtSignature": signature}
             if number is not None:
                 mark["toolCall"] = number
+            else:
+                mark["textLength"] = len(text) if isinstance(text, str) else 0
             out.append(_opaque("thought_signature", mark, index))
 
     # -- function calls -----------------------------------------------------------------------------------------------

@@ -109,11 +109,11 @@ TABLE: dict[str, tuple[list[Event], list[StreamToken]]] = {
     ),
     "a signature on text": (
         [chunk({"text": "a", "thoughtSignature": "S"})],
-        [Text("a"), opaque("thought_signature", {"thoughtSignature": "S"})],
+        [Text("a"), opaque("thought_signature", {"thoughtSignature": "S", "textLength": 1})],
     ),
     "a signature on empty text": (
         [chunk({"text": "", "thoughtSignature": "S"})],
-        [opaque("thought_signature", {"thoughtSignature": "S"})],
+        [opaque("thought_signature", {"thoughtSignature": "S", "textLength": 0})],
     ),
     "a signature on the second of two calls": (
         [chunk(call("f"), {**call("g", args={"a": 1}), "thoughtSignature": "S"})],
