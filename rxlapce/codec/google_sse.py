@@ -66,9 +66,9 @@ class GoogleSSEDecoder:
         lines = _LINE_END.split(bytes(self._tail))
         if not lines[-1]:
             lines.pop()  # a line end is no blank line
-        while b"" in lines:
-            del lines[: lines.index(b"") + 1]
-        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        blank = max((at for at, line in enumerate(lines) if not line), default=-1)
+        last = lines[blank + 1 :]
+        data = b"\n".join(line[5:].removeprefix(b" ") for line in last if line.startswith(b"data:"))
         try:
             msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError):

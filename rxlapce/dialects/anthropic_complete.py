@@ -154,10 +154,12 @@ class CompleteDecoder:
 
     def _other(self, said: _Completion, event: Event, out: list[StreamToken]) -> None:
         """An event without text: a sign of life, an error, or something new."""
-        value: Any = msgspec.json.decode(event.data)
+        value = loads(event.data)
         if said.type == "error" or event.event == "error" or failures.find_problem(value) is not None:
             raise failures.from_value(value, event.data)
-        if said.type != "ping" and event.event != "ping" and is_object(value) and value:
+        if not is_object(value):
+            raise failures.malformed("an event cannot be read as a whole", event.data)
+        if said.type != "ping" and event.event != "ping" and value:
             out.append(Opaque(said.type or event.event, event.data))
 
     def _unusual(self, event: Event, error: Exception) -> bool:

@@ -18,6 +18,7 @@ from rxlapce.dialects.chat_decoder import ChatDecoder
 from rxlapce.dialects.converse_decoder import EVENTS, ConverseDecoder
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads
 from rxlapce.dialects.messages_decoder import MessagesDecoder
+from rxlapce.dialects.usage import Count
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import Opaque, StreamToken, Usage, UsageReport, UsageSource
 from rxlapce.typing import StreamDecoder
@@ -33,10 +34,10 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 class _Metrics(msgspec.Struct, rename="camel"):
-    input_token_count: int | None = None
-    output_token_count: int | None = None
-    cache_read_input_token_count: int | None = None
-    cache_write_input_token_count: int | None = None
+    input_token_count: Count | None = None
+    output_token_count: Count | None = None
+    cache_read_input_token_count: Count | None = None
+    cache_write_input_token_count: Count | None = None
 
 
 _decode_chunk: Final = msgspec.json.Decoder(_Chunk).decode

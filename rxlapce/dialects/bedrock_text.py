@@ -13,6 +13,7 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
+from rxlapce.dialects.usage import Count
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     Finish,
@@ -212,7 +213,8 @@ def _first(items: Any) -> dict[str, Any]:
 
 
 def _count(value: Any) -> int | None:
-    """Titan counts in floats at times."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Titan counts in floats at times. What cannot be true is no count."""
+    try:
+        return msgspec.convert(value, Count, strict=False)
+    except msgspec.ValidationError:
+        return None

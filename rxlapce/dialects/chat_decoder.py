@@ -118,7 +118,7 @@ class ChatDecoder:
         self._usage: Any = None
         self._last_choice = -1
         self._failure: ProviderError | None = None
-        self._last_sources: dict[str, Any] = {}
+        self._last_sources: dict[str, Opaque] = {}
 
     # -- the interface ----------------------------------------------------------------------------------------------
 
@@ -131,6 +131,7 @@ class ChatDecoder:
         if not chunk.choices:
             self._without_choices(chunk, event, out)
             return False
+        silent = False
         for choice in chunk.choices:
             index = choice.index
             if index != self._last_choice:
@@ -149,8 +150,7 @@ class ChatDecoder:
                 else:
                     before = len(out)
                     self._say(delta, index, out)
-                    if len(out) == before:
-                        _unknown_members(event.data, index, out)
+                    silent = silent or len(out) == before
             if (
                 choice.finish_reason is not None
                 or choice.content_filter_results is not None
@@ -159,6 +159,8 @@ class ChatDecoder:
                 or choice.error is not None
             ):
                 self._about_choice(choice, event.data, out)
+        if silent:
+            self._unknown_members(event.data, out)
         if (
             self.model is None
             or chunk.usage is not None
@@ -187,7 +189,7 @@ class ChatDecoder:
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise failures.malformed(f"the answer is no chat completion: {error}", raw) from None
         if not whole.choices:
-            value = msgspec.json.decode(body)
+            value = loads(body)
             if failures.find_problem(value) is not None:
                 raise failures.from_value(value, raw)
             raise failures.malformed("the answer holds no choices", raw)
@@ -269,23 +271,25 @@ class ChatDecoder:
             self._usage = chunk.usage
         for name in ("citations", "search_results"):
             value = getattr(chunk, name)
-            if value and value != self._last_sources.get(name):  # Perplexity repeats them in every chunk
-                self._last_sources[name] = value
-                out.append(_opaque(name, value))
+            if value:
+                said = _opaque(name, value)
+                if said != self._last_sources.get(name):  # Perplexity repeats them in every chunk
+                    self._last_sources[name] = said
+                    out.append(said)
         verdicts = chunk.prompt_filter_results
         if is_array(verdicts) and any(
             is_object(verdict) and _flagged(verdict.get("content_filter_results")) for verdict in verdicts
         ):
             out.append(_opaque("prompt_filter_results", verdicts))
         if chunk.error:
-            raise self._failed(failures.from_value(msgspec.json.decode(raw), raw), out)
+            raise self._failed(failures.from_value(loads(raw), raw), out)
         if self._failure is not None:
             raise self._failed(self._failure, out)
 
     def _without_choices(self, chunk: Chunk, event: Event, out: list[StreamToken]) -> None:
         """Usage, Azure's first chunk, moderation results, or an error in a shape of its own."""
         self._about_answer(chunk, event.data, out)
-        value = msgspec.json.decode(event.data)
+        value = self._whole(event.data, out)
         if chunk.choices is None and (event.event == "error" or failures.find_problem(value) is not None):
             raise self._failed(failures.from_value(value, event.data), out)
         before = len(out)
@@ -309,6 +313,21 @@ class ChatDecoder:
         if event.event == "error":
             raise self._failed(failures.from_value({"error": text}, event.data), out)
         raise self._failed(failures.malformed(f"an event is no chat completion chunk: {error}", event.data), out)
+
+    def _whole(self, raw: str, out: list[StreamToken]) -> dict[str, Any]:
+        """All members of an event of which some have been read."""
+        value = loads(raw)
+        if not is_object(value):
+            raise self._failed(failures.malformed("an event cannot be read as a whole", raw), out)
+        return value
+
+    def _unknown_members(self, raw: str, out: list[StreamToken]) -> None:
+        """Pass on members of deltas that we do not know, where those that we do said nothing (start, finish, news)."""
+        for choice in self._whole(raw, out)["choices"]:
+            delta: dict[str, Any] = choice.get("delta") or {}
+            for name, value in delta.items():
+                if name not in _SILENT and _says_something(value):
+                    out.append(_opaque(name, value, choice.get("index", 0)))
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -364,20 +383,16 @@ def _parts(parts: list[Any], choice: int, out: list[StreamToken]) -> None:
             out.append(_opaque(kind if isinstance(kind, str) else "content", part, choice))
 
 
-def _unknown_members(data: str, choice: int, out: list[StreamToken]) -> None:
-    """Pass on a delta's members that we do not know, where those that we do said nothing (start, finish, novelties)."""
-    for said in msgspec.json.decode(data)["choices"]:
-        if said.get("index", 0) == choice:
-            delta: dict[str, Any] = said.get("delta") or {}
-            for name, value in delta.items():
-                if name not in _SILENT and _says_something(value):
-                    out.append(_opaque(name, value, choice))
-
-
 def _says_something(value: Any) -> bool:
-    if is_object(value):
-        return any(_says_something(member) for member in value.values())
-    return bool(value)
+    """Whether there is more in it than objects without anything. Not recursive: it can be nested to any depth."""
+    rest = [value]
+    while rest:
+        member = rest.pop()
+        if is_object(member):
+            rest.extend(member.values())
+        elif member:
+            return True
+    return False
 
 
 def _flagged(results: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from rxlapce.dialects.usage import Cost, Count
 from rxlapce.tokens import Reported, Usage, UsageSource
 
 #: xAI's `cost_in_usd_ticks` counts units of 10^-10 US dollars.
@@ -90,31 +91,31 @@ class WholeBody(msgspec.Struct, gc=False):
 class PromptDetails(msgspec.Struct, gc=False):
     """Parts of the prompt's tokens."""
 
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
 
 
 class OutputDetails(msgspec.Struct, gc=False):
     """Parts of the output's tokens."""
 
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class WireUsage(msgspec.Struct, gc=False):
     """The usage object, with the names under which compatible servers put what OpenAI has in `details`."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+    total_tokens: Count | None = None
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: OutputDetails | None = None
-    cost: float | None = None
-    cost_in_usd_ticks: float | None = None
-    cached_tokens: int | None = None  # Moonshot, SiliconFlow
-    prompt_cache_hit_tokens: int | None = None  # DeepSeek
-    cache_read_input_tokens: int | None = None  # Databricks
-    cache_creation_input_tokens: int | None = None  # Databricks
-    reasoning_tokens: int | None = None  # SGLang
+    cost: Cost | None = None
+    cost_in_usd_ticks: Cost | None = None
+    cached_tokens: Count | None = None  # Moonshot, SiliconFlow
+    prompt_cache_hit_tokens: Count | None = None  # DeepSeek
+    cache_read_input_tokens: Count | None = None  # Databricks
+    cache_creation_input_tokens: Count | None = None  # Databricks
+    reasoning_tokens: Count | None = None  # SGLang
 
 
 def read_usage(value: Any, source: UsageSource) -> Usage:

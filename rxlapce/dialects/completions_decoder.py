@@ -116,10 +116,12 @@ class CompletionsDecoder:
 
     def _without_choices(self, event: Event, out: list[StreamToken]) -> None:
         """Usage alone, an error in a shape of its own, or something new."""
-        value: Any = msgspec.json.decode(event.data)
+        value = loads(event.data)
+        if not is_object(value):
+            raise self._failed(failures.malformed("an event cannot be read as a whole", event.data), out)
         if event.event == "error" or failures.find_problem(value) is not None:
             raise self._failed(failures.from_value(value, event.data), out)
-        if is_object(value) and value and not value.get("usage"):
+        if value and not value.get("usage"):
             out.append(Opaque(text_of(value.get("type")) or text_of(value.get("object")) or "event", event.data))
 
     def _unusual(self, event: Event, error: Exception, out: list[StreamToken]) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import bedrock_failures, failures
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
-from rxlapce.dialects.usage import report_usage
+from rxlapce.dialects.usage import Count, report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     Finish,
@@ -68,13 +68,13 @@ class _BlockDelta(msgspec.Struct, gc=False):
 class _WireUsage(msgspec.Struct, rename="camel"):
     """Both spellings of the cache's counts occur, often together."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
-    cache_read_input_token_count: int | None = None
-    cache_write_input_token_count: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    total_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_write_input_tokens: Count | None = None
+    cache_read_input_token_count: Count | None = None
+    cache_write_input_token_count: Count | None = None
 
 
 class _Call:

@@ -10,6 +10,7 @@ status. Shapes that occur: `{"error": {...}}`, `{"error": "..."}`, `{"code": "..
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,8 @@ MAX_MESSAGE_CHARS: Final = 400
 NO_MESSAGE: Final = "the provider gave no message"
 #: An HTML title that does not stand within so many characters is none.
 MAX_HEAD_CHARS: Final = 4096
+#: Gateways behind gateways, each with the cause inside its own error. What is deeper is not looked for.
+MAX_CAUSES: Final = 4
 
 _Verdict = tuple[ErrorKind, Retry | None]
 
@@ -136,14 +139,15 @@ class Problem:
 # -- finding --------------------------------------------------------------------------------------------------------
 
 
-def find_problem(value: Any) -> Problem | None:
+def find_problem(value: Any, *, causes: int = MAX_CAUSES) -> Problem | None:
     """The problem that a decoded body or event tells of; None if `value` has the shape of none.
 
-    Of an array the first element that tells of one is taken; arrays in arrays are nobody's way of telling.
+    Of an array the first element that tells of one is taken; arrays in arrays are nobody's way of telling. `causes`
+    bounds how many errors inside of one another are read.
     """
     if is_array(value):
         items = (item for item in value if is_object(item))
-        return next((found for item in items if (found := find_problem(item)) is not None), None)
+        return next((found for item in items if (found := find_problem(item, causes=causes)) is not None), None)
     if not is_object(value):
         return None
     inner = value.get("error")
@@ -156,27 +160,27 @@ def find_problem(value: Any) -> Problem | None:
     if is_array(inner):
         inner = inner[0]
     if is_object(inner):
-        return _read_object(inner, request_id=text_of(value.get("request_id")))
-    return _from_members(value, message=str(inner))
+        return _read_object(inner, causes, request_id=text_of(value.get("request_id")))
+    return _from_members(value, message=str(inner) if not is_array(inner) else NO_MESSAGE)
 
 
-def _read_object(error: dict[str, Any], *, request_id: str | None) -> Problem:
+def _read_object(error: dict[str, Any], causes: int, *, request_id: str | None) -> Problem:
     """An error object, with the cause that a gateway put inside it."""
     found = _from_members(error, message=_first_text(error, "message", "msg", "detail", "type", "code"))
     metadata = error.get("metadata")
     if is_object(metadata):
-        found = _with_cause(found, metadata)
+        found = _with_cause(found, metadata, causes)
     return Problem(found.message, found.words, found.status, request_id or found.request_id)
 
 
-def _with_cause(problem: Problem, metadata: dict[str, Any]) -> Problem:
+def _with_cause(problem: Problem, metadata: dict[str, Any], causes: int) -> Problem:
     """OpenRouter says "Provider returned error" and keeps what that provider said in `metadata.raw`."""
     raw, who = metadata.get("raw"), text_of(metadata.get("provider_name"))
     cause: Problem | None = None
     if isinstance(raw, str) and raw:
-        cause = find_problem(loads(raw)) or Problem(raw)
-    elif is_object(raw):
-        cause = find_problem(raw)
+        cause = (find_problem(loads(raw), causes=causes - 1) if causes else None) or Problem(raw)
+    elif is_object(raw) and causes:
+        cause = find_problem(raw, causes=causes - 1)
     words = (*problem.words, *(cause.words if cause else ()))
     if metadata.get("reasons") and problem.status == HTTPStatus.FORBIDDEN:  # moderation, not a matter of the key
         words = ("content_filter", *words)
@@ -208,7 +212,8 @@ def _first_text(members: dict[str, Any], *names: str) -> str:
         if isinstance(said, str) and said:
             return said
         if said and (is_object(said) or is_array(said)):
-            return dumps(said)
+            with suppress(ProviderError):  # too deep to be told
+                return dumps(said)
     return NO_MESSAGE
 
 

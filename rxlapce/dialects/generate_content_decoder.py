@@ -129,7 +129,7 @@ class GenerateContentDecoder:
                     out.append(Text(part.text, candidate.index))
                     self._usage = chunk.usage_metadata or self._usage
                     return False
-        self._chunk(msgspec.json.decode(event.data), event.data, out)
+        self._chunk(loads(event.data), event.data, out)
         return False
 
     def close(self, out: list[StreamToken]) -> None:
@@ -161,7 +161,7 @@ class GenerateContentDecoder:
     def _chunk(self, chunk: Any, raw: str, out: list[StreamToken]) -> None:
         """All that a chunk says."""
         if not is_object(chunk):
-            raise self._failed(failures.malformed("a chunk is no JSON object", raw), out)
+            raise self._failed(failures.malformed("a chunk cannot be read as a JSON object", raw), out)
         self.model = text_of(chunk.get("modelVersion")) or self.model
         self._count(chunk.get("usageMetadata"))
         before = len(out)

@@ -26,7 +26,8 @@ def add_details(error: ProviderError, value: Any) -> ProviderError:
     """
     details = [detail for detail in _details(value) if is_object(detail)]
     violations = [member for detail in details for member in _array(detail.get("violations")) if is_object(member)]
-    told = [error.message, *(str(member.get(name)) for member in violations for name in ("quotaId", "description"))]
+    said = (text_of(member.get(name)) or "" for member in violations for name in ("quotaId", "description"))
+    told = [error.message, *said]
     empty = any(member.get("quotaValue") in ("0", 0) for member in violations)
     if error.kind is ErrorKind.RATE_LIMIT:
         if empty or any(_SPENT.search(text) for text in told):

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from rxlapce.dialects.usage import Count
 from rxlapce.tokens import Reported, Usage, UsageSource
 
 
@@ -46,12 +47,12 @@ class Chunk(msgspec.Struct, gc=False, rename="camel"):
 
 
 class _WireUsage(msgspec.Struct, gc=False, rename="camel"):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    total_token_count: int | None = None
+    prompt_token_count: Count | None = None
+    candidates_token_count: Count | None = None
+    thoughts_token_count: Count | None = None
+    tool_use_prompt_token_count: Count | None = None
+    cached_content_token_count: Count | None = None
+    total_token_count: Count | None = None
 
 
 def read_usage(value: Any, source: UsageSource) -> Usage:

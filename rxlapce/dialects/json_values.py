@@ -4,6 +4,8 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from rxlapce.errors import ErrorKind, ProviderError
+
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     """Whether it is a JSON object."""
@@ -29,5 +31,11 @@ def loads(text: str | bytes) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """The JSON text of a value, compact."""
-    return msgspec.json.encode(value).decode()
+    """The JSON text of a value, compact.
+
+    Raises `ProviderError` (protocol) for one that was read where the stack was less deep, and is too deep itself now.
+    """
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        raise ProviderError(ErrorKind.PROTOCOL, "a value is nested too deep to be passed on") from None

@@ -12,7 +12,7 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
-from rxlapce.dialects.usage import report_usage
+from rxlapce.dialects.usage import Count, report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     Finish,
@@ -66,19 +66,15 @@ class _Event(msgspec.Struct, gc=False):
     context_management: Any = None
 
 
-class _RawDelta(msgspec.Struct):
-    delta: dict[str, Any]
-
-
 class _OutputDetails(msgspec.Struct):
-    thinking_tokens: int | None = None
+    thinking_tokens: Count | None = None
 
 
 class _WireUsage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
     output_tokens_details: _OutputDetails | None = None
 
 
@@ -94,7 +90,6 @@ class _Call:
 
 
 _decode_event: Final = msgspec.json.Decoder(_Event).decode
-_decode_delta: Final = msgspec.json.Decoder(_RawDelta).decode
 
 
 class MessagesDecoder:
@@ -178,7 +173,7 @@ class MessagesDecoder:
             case "ping":
                 pass
             case "error":
-                raise self._failed(failures.from_value(msgspec.json.decode(event.data), event.data), out)
+                raise self._failed(failures.from_value(loads(event.data), event.data), out)
             case unknown:
                 out.append(Opaque(unknown, event.data))
         return False
@@ -193,17 +188,17 @@ class MessagesDecoder:
 
     def _block(self, index: int, block: dict[str, Any], out: list[StreamToken]) -> None:
         """The start of a block, which for some kinds is all of it."""
-        kind = block.get("type")
+        kind = text_of(block.get("type"))
         if kind == "text":
             _text(block, out)
         elif kind == "thinking":
             thinking, signature = block.get("thinking"), block.get("signature")
             if thinking or signature:
                 out.append(Reasoning(text_of(thinking) or "", text_of(signature)))
-        elif kind in CALL_BLOCKS:
-            self._start_call(index, str(kind), block, out)
+        elif kind is not None and kind in CALL_BLOCKS:
+            self._start_call(index, kind, block, out)
         else:
-            out.append(_opaque(kind if isinstance(kind, str) else "content_block", block))
+            out.append(_opaque(kind or "content_block", block))
 
     def _start_call(self, index: int, kind: str, block: dict[str, Any], out: list[StreamToken]) -> None:
         if kind != "tool_use":
@@ -236,7 +231,10 @@ class MessagesDecoder:
         elif delta is not None and kind == "signature_delta" and delta.signature is not None:
             out.append(Reasoning("", delta.signature))
         elif delta is not None:
-            out.append(_opaque(kind or "content_block_delta", _decode_delta(raw).delta))
+            whole = loads(raw)
+            if not is_object(whole):
+                raise self._failed(failures.malformed("an event cannot be read as a whole", raw), out)
+            out.append(_opaque(kind or "content_block_delta", whole["delta"]))
         else:
             out.append(Opaque("content_block_delta", raw))
 

@@ -171,13 +171,15 @@ class ResponsesDecoder:
 
     def _rare(self, said: _Event, event: Event, out: list[StreamToken]) -> bool:
         """Events that come once an item or once a stream: all their members are read."""
-        kind, members = said.type, msgspec.json.decode(event.data)
+        kind, members = said.type, loads(event.data)
+        if kind == "error":
+            raise self._failed(failures.from_value(members, event.data), out)
+        if not is_object(members):
+            raise self._failed(failures.malformed("an event cannot be read as a whole", event.data), out)
         if kind in STARTS:
             self._start(members.get("response"))
         elif kind in ENDS:
             return self._end(members.get("response"), kind, event.data, out)
-        elif kind == "error":
-            raise self._failed(failures.from_value(members, event.data), out)
         elif kind in ("response.output_item.added", "response.output_item.done") and is_object(members.get("item")):
             self._items += 1
             take = self._add_item if kind == "response.output_item.added" else self._end_item

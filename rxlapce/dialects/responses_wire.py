@@ -5,26 +5,27 @@ from typing import Any
 import msgspec
 
 from rxlapce.dialects.chat_wire import TICKS_PER_USD
+from rxlapce.dialects.usage import Cost, Count
 from rxlapce.tokens import Reported, Usage, UsageSource
 
 
 class _InputDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
 
 
 class _OutputDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class _WireUsage(msgspec.Struct, gc=False):
-    input_tokens: int | None = None
+    input_tokens: Count | None = None
     input_tokens_details: _InputDetails | None = None
-    output_tokens: int | None = None
+    output_tokens: Count | None = None
     output_tokens_details: _OutputDetails | None = None
-    total_tokens: int | None = None
-    cost: float | None = None  # OpenRouter, in US dollars
-    cost_in_usd_ticks: float | None = None  # xAI
+    total_tokens: Count | None = None
+    cost: Cost | None = None  # OpenRouter, in US dollars
+    cost_in_usd_ticks: Cost | None = None  # xAI
 
 
 def read_usage(value: Any, source: UsageSource) -> Usage:

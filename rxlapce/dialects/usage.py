@@ -1,12 +1,18 @@
 """How every dialect says the usage that it has gathered."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from rxlapce.dialects.json_values import dumps
 from rxlapce.tokens import Opaque, StreamToken, Usage, UsageReport, UsageSource
+
+#: A number of tokens. A usage with one that cannot be true is refused as a whole; the bound keeps sums exact in any
+#: reader's numbers.
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+#: US dollars, or small parts of them; "inf" and "nan" are refused too.
+Cost = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
 
 
 def report_usage(
