@@ -54,7 +54,7 @@ class AzureChatCompletion(ChatCompletion):
         }
 
     def _prelude(self) -> Iterator[WireEvent]:
-        first = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
+        first: dict[str, Any] = {"choices": [], "created": 0, "id": "", "model": "", "object": ""}
         yield Part.FRAME, b"data: " + encode(first | {"prompt_filter_results": PROMPT_FILTER_RESULTS}) + b"\n\n"
 
     def _choice(self, index: int, delta: bytes, end: End | None = None) -> bytes:

@@ -17,8 +17,8 @@ class AzureResponsesAnswer(ResponsesAnswer):
     def _response(self, status: str, output: list[dict[str, Any]], **members: Any) -> dict[str, Any]:
         if status == "in_progress":
             return super()._response(status, output, content_filters=None, **members)
-        blocked = (members.get("incomplete_details") or {}).get("reason") == "content_filter"
-        found = {
+        blocked = members.get("incomplete_details") == {"reason": "content_filter"}
+        found: dict[str, Any] = {
             "blocked": blocked,
             "source_type": "completion",
             "content_filter_raw": None,

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from rxlapce.dialects.json_values import is_object
+
 #: A schema that holds itself ends here.
 _DEEPEST: Final = 12
 
@@ -36,9 +38,9 @@ class _Examples:
         self._names = _proper_names(prompt)
         self._chance = chance
 
-    def value(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
-        """A value for a member that is called `name`."""
-        schema = self._resolved(schema)
+    def value(self, wanted: Any, name: str, depth: int) -> Any:
+        """A value for a member that is called `name`; a schema may be `true`."""
+        schema = self._resolved(wanted if is_object(wanted) else {})
         for given in ("const", "default"):
             if given in schema:
                 return schema[given]
@@ -56,18 +58,19 @@ class _Examples:
         for _ in range(_DEEPEST):
             reference = schema.get("$ref")
             if not isinstance(reference, str):
-                break
+                return schema
             found: Any = self._root
-            for step in reference.removeprefix("#").strip("/").split("/"):
-                found = found.get(step) if step and isinstance(found, dict) else found
-            schema = found if isinstance(found, dict) else {}
-        return schema
+            for step in reference.removeprefix("#").split("/")[1:]:
+                found = found.get(step) if is_object(found) else None
+            schema = found if is_object(found) else {}
+        return {}
 
     def _of_type(self, kind: str | None, schema: Mapping[str, Any], name: str, depth: int) -> Any:
         match kind:
             case "object" | None:
-                properties: Mapping[str, Any] = schema.get("properties", {}) if depth <= _DEEPEST else {}
-                return {key: self.value(member, key, depth + 1) for key, member in properties.items()}
+                properties: dict[str, Any] = schema.get("properties", {})
+                kept = properties if depth <= _DEEPEST else {key: properties[key] for key in schema.get("required", ())}
+                return {key: self.value(member, key, depth + 1) for key, member in kept.items()}
             case "array":
                 if depth > _DEEPEST:
                     return []

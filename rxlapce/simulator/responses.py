@@ -66,6 +66,9 @@ class ResponsesAnswer:
     def _item_id(self, kind: str) -> str:
         return f"{kind}_{hexadecimal(self._chance, 16)}{self._suffix}"
 
+    def _call_id(self) -> str:
+        return f"call_{alphanumeric(self._chance, 24)}"
+
     def headers(self) -> dict[str, str]:
         """The API's own headers; the limits are those of a generous account."""
         return self._headers
@@ -105,11 +108,11 @@ class ResponsesAnswer:
         return (self._reasoning if item["type"] == "reasoning" else self._message)(index, item, reply)
 
     def _reasoning(self, index: int, item: dict[str, Any], reply: Reply) -> Iterator[WireEvent]:
+        place = {"item_id": item["id"], "output_index": index, "summary_index": 0}
+        kind = "response.reasoning_summary_text"
         if not self._asked.hide_reasoning:
-            place = {"item_id": item["id"], "output_index": index, "summary_index": 0}
             part = {"type": "summary_text", "text": ""}
             yield Part.FRAME, self._event("response.reasoning_summary_part.added", place | {"part": part})
-            kind = "response.reasoning_summary_text"
             yield from self._deltas(f"{kind}.delta", place, {}, reply.reasoning_pieces())
         self._complete(item, reply, None)
         for whole in item["summary"]:
@@ -186,7 +189,7 @@ class ResponsesAnswer:
             yield {"id": self._item_id("msg")} | started, None
         for call in reply.calls:
             started = {"type": "function_call", "status": "in_progress", "arguments": ""}
-            names = {"call_id": f"call_{alphanumeric(self._chance, 24)}", "name": call.name}
+            names = {"call_id": self._call_id(), "name": call.name}
             yield {"id": self._item_id("fc")} | started | names, call
 
     def _complete(self, item: dict[str, Any], reply: Reply, call: Call | None) -> None:

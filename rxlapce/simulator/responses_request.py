@@ -79,7 +79,22 @@ class _ResponsesBody(msgspec.Struct):
 
 
 _decoder: Final = msgspec.json.Decoder(_ResponsesBody)
+
+
+class _TextMembers(msgspec.Struct):
+    format: dict[str, Any] | None = None
+    verbosity: str | None = None
+
+
+class _Said(msgspec.Struct):
+    """Members that the response repeats in another form than they came."""
+
+    reasoning: _Reasoning | None = None
+    text: _TextMembers | None = None
+
+
 _members: Final = msgspec.json.Decoder(dict[str, Any])
+_said: Final = msgspec.json.Decoder(_Said)
 
 #: Members of the request that the response object repeats, with what stands there when they are not given.
 _REPEATED: Final[dict[str, Any]] = {
@@ -138,7 +153,7 @@ def read_responses(body: bytes, where: Where = NOWHERE) -> Asked:
         thinking=reasoning is not None and reasoning.effort not in (None, "none"),
         encrypted=_ENCRYPTED in (said.include or ()),
         hide_reasoning=reasoning is not None and not (reasoning.summary or reasoning.generate_summary),
-        repeated=_repeated(_members.decode(body)),
+        repeated=_repeated(_members.decode(body), _said.decode(body)),
     )
 
 
@@ -189,15 +204,12 @@ def _last_results(items: Sequence[_Item]) -> tuple[str, ...]:
     return tuple(reversed(results))
 
 
-def _repeated(members: dict[str, Any]) -> dict[str, Any]:
+def _repeated(members: dict[str, Any], said: _Said) -> dict[str, Any]:
     """What the response object repeats of the request."""
     given = {name: value for name, value in members.items() if name in _REPEATED and value is not None}
-    reasoning, text = members.get("reasoning") or {}, members.get("text") or {}
-    return (
-        _REPEATED
-        | given
-        | {
-            "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
-            "text": {"format": text.get("format") or {"type": "text"}, "verbosity": text.get("verbosity") or "medium"},
-        }
-    )
+    reasoning, text = said.reasoning or _Reasoning(), said.text or _TextMembers()
+    shaped: dict[str, Any] = {
+        "reasoning": {"effort": reasoning.effort, "summary": reasoning.summary},
+        "text": {"format": text.format or {"type": "text"}, "verbosity": text.verbosity or "medium"},
+    }
+    return _REPEATED | given | shaped

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
+from rxlapce.simulator.asked import joined
+
 
 class Part(msgspec.Struct):
     """A piece of a turn. Pictures and documents are heard as nothing; tool results hold pieces of their own."""
@@ -35,7 +37,7 @@ def text_of(content: str | list[Part] | None) -> str:
     """All the text, also of tool results."""
     if content is None or isinstance(content, str):
         return content or ""
-    return "\n".join(part.text or text_of(part.content) for part in content)
+    return joined(part.text or text_of(part.content) for part in content)
 
 
 def images_in(turns: Sequence[Turn]) -> int:

@@ -1,8 +1,10 @@
 """xAI's Responses: ids of its own, and what the answer cost."""
 
+import random
 import uuid
 from typing import Any
 
+from rxlapce.simulator.asked import Asked
 from rxlapce.simulator.reply import Reply
 from rxlapce.simulator.responses import ResponsesAnswer
 from rxlapce.simulator.xai_chat import cost_in_ticks
@@ -11,11 +13,22 @@ from rxlapce.simulator.xai_chat import cost_in_ticks
 class XaiResponsesAnswer(ResponsesAnswer):
     """One response to a Responses request to xAI."""
 
+    def __init__(self, asked: Asked, chance: random.Random) -> None:
+        super().__init__(asked, chance)
+        self._calls = 0
+
     def _make_id(self) -> str:
         return str(uuid.UUID(bytes=self._chance.randbytes(16)))
 
     def _item_id(self, kind: str) -> str:
-        return f"{kind}_{self._id}"
+        """The response's id again; calls are numbered."""
+        if kind != "fc":
+            return f"{kind}_{self._id}"
+        self._calls += 1
+        return f"fc_{self._id}_{self._calls - 1}"
+
+    def _call_id(self) -> str:
+        return f"call-{uuid.UUID(bytes=self._chance.randbytes(16))}-{self._calls}"
 
     def _usage(self, reply: Reply) -> dict[str, Any]:
         usage = super()._usage(reply)

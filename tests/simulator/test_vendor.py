@@ -6,7 +6,7 @@ import pytest
 from rxlapce.simulator.anthropic_vendor import ANTHROPIC
 from rxlapce.simulator.openai_vendor import OPENAI
 from rxlapce.simulator.options import REFUSALS, Fault
-from rxlapce.simulator.routes import VENDORS
+from rxlapce.simulator.routes import ROUTES
 from rxlapce.simulator.vendor import Vendor, error_for
 
 
@@ -48,7 +48,9 @@ def test_each_error_has_the_vendors_status_type_and_code(
     assert "{" not in said["message"]
 
 
-@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
+@pytest.mark.parametrize(
+    "vendor", {route.vendor.name: route.vendor for route in ROUTES}.values(), ids=lambda vendor: vendor.name
+)
 def test_every_refusal_has_a_body_of_its_own_and_every_status_has_one(vendor: Vendor) -> None:
     assert len({error_for(vendor, fault).body for fault in REFUSALS}) == len(REFUSALS)
     assert all(error_for(vendor, status).body for status in range(400, 600))
