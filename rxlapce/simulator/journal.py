@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from rxlapce.simulator.reply import Reply
+
 
 class Outcome(StrEnum):
     """How a request ended, as the simulator sees it."""
@@ -45,7 +47,7 @@ class Served:
     """One request's progress; all fields are live until `outcome` is set.
 
     `tokens` and `bytes` count what was handed to the network. `paused_by_client` is True while a write waits because
-    the client does not read.
+    the client does not read. `replies` is what was composed, one for each choice, before any dialect said it.
     """
 
     request: Received
@@ -56,6 +58,7 @@ class Served:
     paused_by_client: bool = False
     outcome: Outcome | None = None
     ended_at_s: float | None = None
+    replies: tuple[Reply, ...] = ()
 
 
 class Journal:

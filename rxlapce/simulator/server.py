@@ -232,7 +232,7 @@ class Simulator:
             stage.close(Close.RESET)
             return web.Response(), Outcome.CUT
         wire = route.wire(asked, chance)
-        replies = compose(asked, options, chance)
+        served.replies = replies = compose(asked, options, chance)
         served.status = 200
         if not asked.stream:
             tokens = sum(reply.output_tokens for reply in replies)
