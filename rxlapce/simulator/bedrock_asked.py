@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where
+from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where, joined
 from rxlapce.simulator.chat_request import read_chat
 from rxlapce.simulator.messages_request import read_messages
 
@@ -33,6 +33,7 @@ class _Block(msgspec.Struct, rename="camel"):
     text: str | None = None
     tool_use: _Call | None = None
     tool_result: _Result | None = None
+    image: dict[str, Any] | None = None
 
 
 class _Turn(msgspec.Struct):
@@ -85,12 +86,30 @@ class _ModelFields(msgspec.Struct, frozen=True):
     thinking: _Thinking | None = None
 
 
+class _JsonSchema(msgspec.Struct):
+    schema: str  # JSON in JSON
+
+
+class _Structure(msgspec.Struct, rename="camel"):
+    json_schema: _JsonSchema | None = None
+
+
+class _TextFormat(msgspec.Struct):
+    type: str
+    structure: _Structure
+
+
+class _Output(msgspec.Struct, frozen=True, rename="camel"):
+    text_format: _TextFormat | None = None
+
+
 class _Converse(msgspec.Struct, rename="camel"):
     messages: list[_Turn] = []
     system: list[_Block] = []
     inference_config: _Inference = _Inference()
     tool_config: _ToolConfig | None = None
     additional_model_request_fields: _ModelFields = _ModelFields()
+    output_config: _Output = _Output()
     schema_version: str | None = None  # Nova's, in InvokeModel
 
 
@@ -158,7 +177,8 @@ def _converse(said: _Converse, where: Where, *, stream: bool) -> Asked:
         model=model,
         options=options,
         prompt=_last_prompt(said.messages),
-        heard="\n".join(_text(block) for blocks in (said.system, *_contents(said.messages)) for block in blocks),
+        heard=joined(_text(block) for blocks in (said.system, *_contents(said.messages)) for block in blocks),
+        images=sum(block.image is not None for turn in said.messages for block in turn.content),
         stream=stream,
         max_tokens=said.inference_config.max_tokens,
         stop=tuple(said.inference_config.stop_sequences),
@@ -166,8 +186,14 @@ def _converse(said: _Converse, where: Where, *, stream: bool) -> Asked:
         must_call=choice.any is not None or choice.tool is not None,
         only_tool=choice.tool.name if choice.tool else None,
         tool_results=tuple(_text(block) for block in last if block.tool_result),
+        json_schema=_answer_schema(said.output_config),
         thinking=thinking is not None and thinking.type in ("enabled", "adaptive"),
     )
+
+
+def _answer_schema(config: _Output) -> dict[str, Any] | None:
+    schema = config.text_format.structure.json_schema if config.text_format else None
+    return None if schema is None else _decoded(dict[str, Any], schema.schema.encode())
 
 
 def _contents(turns: Sequence[_Turn]) -> list[list[_Block]]:
@@ -302,7 +328,7 @@ def _prompted(body: bytes, where: Where) -> Asked:
 
 def _command_r(body: bytes, where: Where) -> Asked:
     said = _decoded(_CommandR, body)
-    heard = "\n".join([*(str(turn.get("message", "")) for turn in said.chat_history), said.message])
+    heard = joined([*(str(turn.get("message", "")) for turn in said.chat_history), said.message])
     asked = _prompt(where, said.message, said.max_tokens, said.stop_sequences)
     return msgspec.structs.replace(asked, heard=heard)
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rxlapce.simulator.asked import Asked, BadBody, Where
+from rxlapce.simulator.asked import BadBody, Where
 from rxlapce.simulator.bedrock_asked import read_converse, read_invoke
 from rxlapce.simulator.bedrock_converse import ConverseAnswer
 from rxlapce.simulator.bedrock_invoke import WORDS, InvokeAnswer
@@ -19,7 +19,7 @@ class _Invoked(msgspec.Struct):
 
 
 class _Input(msgspec.Struct, rename="camel"):
-    converse: msgspec.Raw | None = None
+    converse: msgspec.Raw = msgspec.Raw()
     invoke_model: _Invoked | None = None
 
 
@@ -33,9 +33,9 @@ def _count_tokens(body: bytes, where: Where) -> bytes:
         said = msgspec.json.decode(body, type=_CountTokens).input
     except msgspec.DecodeError as error:
         raise BadBody(f"The request is malformed: {error}") from None
-    asked: Asked
-    if said.converse is not None:
-        asked = read_converse(bytes(said.converse), where)
+    converse = bytes(said.converse)
+    if converse:
+        asked = read_converse(converse, where)
     elif said.invoke_model is not None:
         asked = read_invoke(said.invoke_model.body, where)
     else:

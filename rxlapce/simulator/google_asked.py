@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where
+from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where, joined
 from rxlapce.simulator.google_request import (
     Body,
     Call,
@@ -220,7 +220,7 @@ def _results(content: Content) -> list[str]:
 
 
 def _heard(contents: Iterable[Content]) -> str:
-    return "\n".join(text for content in contents for text in (_own_text(content), *_results(content)))
+    return joined(text for content in contents for text in (_own_text(content), *_results(content)))
 
 
 def _count_media(contents: Sequence[Content]) -> int:

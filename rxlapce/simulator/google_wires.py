@@ -92,7 +92,7 @@ class GoogleArray:
 
     def malformed(self) -> bytes:
         """An element whose brackets do not match."""
-        return self._insert(b'{\n  "candidates": [\n    {\n      "content": }\n')
+        return self._insert(b'{\n  "candidates": ]\n}\n')
 
     def error(self) -> bytes:
         """The error as the last element."""
