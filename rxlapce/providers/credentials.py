@@ -189,7 +189,7 @@ def tellable(error: BaseException, secrets: Iterable[Secret] = ()) -> str:
         return tellable(said, secrets)
     if isinstance(error, OSError) and error.strerror:
         said = error.strerror
-    text = _TOKEN_SHAPES.sub(MASK, scrub(" ".join(str(said).split()), secrets))
+    text = _TOKEN_SHAPES.sub(MASK, " ".join(scrub(str(said), secrets).split()))
     return text[:MAX_TOLD_CHARS] or type(error).__name__
 
 

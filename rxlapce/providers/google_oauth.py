@@ -44,7 +44,7 @@ SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 REQUEST_TIMEOUT_S: Final = 10.0
 _AWS_SUBJECT: Final = "urn:ietf:params:aws:token-type:aws4_request"
 #: Members of a credential's file, at any depth, that must not be seen.
-_SECRET_MEMBERS: Final = frozenset({"private_key", "private_key_id", "refresh_token", "client_secret"})
+_SECRET_MEMBERS: Final = frozenset({"private_key", "refresh_token", "client_secret"})
 
 _SEARCHED: Final = (
     "GOOGLE_APPLICATION_CREDENTIALS, the file of gcloud auth application-default login, the metadata server"
@@ -100,21 +100,16 @@ def fetch(file: str | None) -> Fetched[Token]:
             secrets = tuple(_secrets_in(info))
             found = load(info)
         found.refresh(request)
-    except exceptions.DefaultCredentialsError:
+    except (exceptions.DefaultCredentialsError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        # What google-auth raises for a file that lacks a member, has one of another type, or a broken key.
         raise _refused(
-            f"no Google credentials were found (looked at {_SEARCHED}): set GOOGLE_APPLICATION_CREDENTIALS, or run "
-            "gcloud auth application-default login"
+            f"the credential in {file or 'the default place'} cannot be used: {tellable(error, secrets)}"
         ) from None
     except exceptions.GoogleAuthError as error:
         transient = isinstance(error, exceptions.TransportError) or bool(getattr(error, "retryable", False))
         retry = Retry.SAME if transient else Retry.OTHER_PROVIDER
         raise _refused(
             f"Google gave no token for {file or 'the default credentials'}: {tellable(error, secrets)}", retry
-        ) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        # What google-auth raises for a file that lacks a member, has one of another type, or a broken key.
-        raise _refused(
-            f"the credential in {file or 'the default place'} cannot be used: {tellable(error, secrets)}"
         ) from None
     finally:
         request.session.close()
@@ -128,8 +123,14 @@ def fetch(file: str | None) -> Fetched[Token]:
 
 
 def search(request: Request) -> Credentials:
-    """The application default credentials. Raises `DefaultCredentialsError` if there are none."""
-    found: Credentials = _GOOGLE_AUTH.default(scopes=SCOPES, request=request)[0]
+    """The application default credentials. Raises `ProviderError` (auth) if there are none that can be used."""
+    try:
+        found: Credentials = _GOOGLE_AUTH.default(scopes=SCOPES, request=request)[0]
+    except exceptions.DefaultCredentialsError as error:
+        raise _refused(
+            f"no Google credentials were found (looked at {_SEARCHED}): set GOOGLE_APPLICATION_CREDENTIALS, or run "
+            f"gcloud auth application-default login; google-auth says: {tellable(error)}"
+        ) from None
     return found
 
 
