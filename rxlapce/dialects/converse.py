@@ -5,16 +5,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from rxlapce.codec.event import Event
 from rxlapce.dialects import bedrock_failures
 from rxlapce.dialects.converse_decoder import ConverseDecoder
-from rxlapce.dialects.json_values import is_object
-from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.requests import ChatRequest, Message, RequestedCall, Tool
+from rxlapce.dialects.converse_request import conversation
+from rxlapce.dialects.counting import read_count
+from rxlapce.dialects.json_values import dumps, is_object
+from rxlapce.dialects.refusals import cannot, check_said
+from rxlapce.dialects.turns import encode_body
+from rxlapce.errors import ProviderError
+from rxlapce.requests import ChatRequest, ResponseFormat
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
+
+WHO: Final = "Converse"
+
+#: What a request can ask of Converse; `top_k` and `reasoning_tokens` of the models in `MODEL_FIELDS` alone.
+SAID: Final = frozenset(
+    {
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop",
+        "tools",
+        "tool_choice",
+        "response_format",
+        "reasoning_effort",
+        "reasoning_tokens",
+    }
+)
+EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 
 #: The members of the body itself. Of `extra` these go there, all others into `additionalModelRequestFields`, which
 #: Bedrock hands on to the model.
@@ -36,11 +57,28 @@ MEMBERS: Final = frozenset(
 )
 
 
+#: What the count takes of a body.
+COUNTED: Final = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+
+
+def _thinking(tokens: int) -> dict[str, Any]:
+    return {"thinking": {"type": "enabled", "budget_tokens": tokens} if tokens else {"type": "disabled"}}
+
+
+#: A part of a model's id -> how its vendor says what Converse has no word for, each in additional fields.
+MODEL_FIELDS: Final[dict[str, dict[str, Callable[[int], dict[str, Any]]]]] = {
+    "anthropic.claude": {"top_k": lambda top_k: {"top_k": top_k}, "reasoning_tokens": _thinking},
+    "amazon.nova": {"top_k": lambda top_k: {"inferenceConfig": {"topK": top_k}}},
+    "cohere.command": {"top_k": lambda top_k: {"k": top_k}},
+}
+
+
 @dataclass(slots=True, kw_only=True)
 class Converse:
-    """The dialect `bedrock.converse-stream`; the model and whether to stream stand in the URL, not in the body.
+    """The dialect `bedrock.converse-stream`, and its `TokenCounter`.
 
-    `now` is the wall clock, for a Retry-After that is a date.
+    The model and whether to stream stand in the URL, not in the body. `now` is the wall clock, for a Retry-After that
+    is a date.
     """
 
     now: Callable[[], float] = time.time
@@ -53,15 +91,44 @@ class Converse:
     def chat_body(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
         """The request's JSON body; `extra` members win, those that are not Converse's own go to the model.
 
-        See `conversation` for the turns. Raises `ProviderError` (bad_request) for what `conversation` refuses.
+        System and developer turns go to `system`, wherever they stand. Turns of one role in a row become one turn of
+        several blocks, since roles must alternate; results of tools are blocks of a user turn. An earlier answer's
+        thoughts go back with their signatures, its opaque blocks in their places; `converse_request` says which of its
+        pieces are no blocks. A cache mark becomes a block after the marked piece.
+
+        Raises `ProviderError` (bad_request) for what Converse has no word for (a seed, penalties, `n` over 1,
+        `parallel_tool_calls`, JSON without a schema, the efforts none and minimal), for `top_k` and `reasoning_tokens`
+        of models that are not in `MODEL_FIELDS`, for a temperature over 1, for `tool_choice` none after tools were
+        called; and for turns that Bedrock refuses: blank ones, images of other types or behind other URLs than s3://,
+        tool turns that name no call, tool arguments that are no JSON object, ids and names of tools with characters of
+        their own.
         """
-        body = conversation(request)
-        passed = {name: value for name, value in request.extra.items() if name not in MEMBERS}
-        body.update({name: value for name, value in request.extra.items() if name in MEMBERS})
-        if passed:
-            given = body.get("additionalModelRequestFields")
-            body["additionalModelRequestFields"] = {**(given if is_object(given) else {}), **passed}
-        return msgspec.json.encode(body)
+        return encode_body(self._members(request, model))
+
+    def count_body(self, request: ChatRequest, model: str) -> bytes:
+        """See `TokenCounter.count_body`; what counts are the members of `COUNTED`."""
+        members = self._members(request, model)
+        return encode_body({"input": {"converse": {name: members[name] for name in COUNTED if name in members}}})
+
+    def read_count(self, body: bytes) -> int:
+        """See `TokenCounter.read_count`."""
+        return read_count(body, "inputTokens")
+
+    def _members(self, request: ChatRequest, model: str) -> dict[str, Any]:
+        check_said(request, SAID, WHO)
+        members = conversation(request, WHO)
+        if output := _output_config(request):
+            members["outputConfig"] = output
+        fields = _model_fields(request, model)
+        for name, value in request.extra.items():
+            if name == "additionalModelRequestFields" and is_object(value):
+                fields = {**fields, **value}
+            elif name in MEMBERS:
+                members[name] = value
+        fields.update({name: value for name, value in request.extra.items() if name not in MEMBERS})
+        if fields:
+            members["additionalModelRequestFields"] = fields
+        return members
 
     def read_answer(self, body: bytes) -> list[StreamToken]:
         """The tokens of a unary answer. A body that holds an error instead raises it."""
@@ -74,90 +141,39 @@ class Converse:
         return bedrock_failures.from_response(status, headers, body, now=self.now())
 
 
-def conversation(request: ChatRequest) -> dict[str, Any]:
-    """The request in Converse's words, without its `extra`: `messages`, `system`, `inferenceConfig`, `toolConfig`.
-
-    System and developer turns go to `system`, wherever they stand. Turns of one role in a row become one turn of
-    several blocks, since roles must alternate; results of tools are blocks of a user turn. Raises `ProviderError`
-    (bad_request) for a seed, for `n` over 1, for `tool_choice` none after tools were called, for a tool turn that names
-    no call, and for tool arguments that are no JSON object.
-    """
-    if request.seed is not None:
-        raise cannot("Converse takes no seed: leave it out")
-    if request.n is not None and request.n > 1:
-        raise cannot(f"Converse gives one answer a request, not n={request.n}: ask {request.n} times")
-    body: dict[str, Any] = {"messages": _turns(request.messages)}
-    system = [turn.content for turn in request.messages if turn.role in ("system", "developer") and turn.content]
-    if system:
-        body["system"] = [{"text": text} for text in system]
-    settings = {
-        "maxTokens": request.max_tokens,
-        "temperature": request.temperature,
-        "topP": request.top_p,
-        "stopSequences": list(request.stop) or None,
-    }
-    inference = {name: value for name, value in settings.items() if value is not None}
-    if inference:
-        body["inferenceConfig"] = inference
-    tools = _tool_config(request)
-    if tools is not None:
-        body["toolConfig"] = tools
-    return body
-
-
-def cannot(why: str) -> ProviderError:
-    """The error for a request that the dialect cannot say."""
-    return ProviderError(ErrorKind.BAD_REQUEST, why, phase=Phase.ADMIT)
-
-
-def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role in ("system", "developer"):
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        if not turns or turns[-1]["role"] != role:
-            turns.append({"role": role, "content": []})
-        turns[-1]["content"] += _blocks(message)
-    return turns
-
-
-def _blocks(message: Message) -> list[dict[str, Any]]:
-    """The turn's blocks. Bedrock refuses empty text beside tool calls; a turn of nothing else keeps its own."""
-    if message.role == "tool":
-        if message.tool_call_id is None:
-            raise cannot("a tool turn must name the call that it answers in tool_call_id")
-        return [{"toolResult": {"toolUseId": message.tool_call_id, "content": [{"text": message.content}]}}]
-    text = [{"text": message.content}] if message.content or not message.tool_calls else []
-    return [*text, *(_call(call) for call in message.tool_calls)]
-
-
-def _call(call: RequestedCall) -> dict[str, Any]:
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise cannot(f"the arguments of tool call {call.id!r} are no JSON object: {error}") from None
-    return {"toolUse": {"toolUseId": call.id, "name": call.name, "input": arguments}}
-
-
-def _tool_config(request: ChatRequest) -> dict[str, Any] | None:
-    """Converse has no word for "call none": the tools are left out, which it allows while none has been called."""
-    choice = request.tool_choice
-    if choice == "none":
-        if any(message.tool_calls for message in request.messages):
-            raise cannot('Converse cannot forbid tools (tool_choice "none") once some were called: leave it out')
-        return None
-    if not request.tools:
-        return None
-    config: dict[str, Any] = {"tools": [_tool(tool) for tool in request.tools]}
-    if choice is not None:
-        named: dict[str, dict[str, Any]] = {"auto": {"auto": {}}, "required": {"any": {}}}
-        config["toolChoice"] = named.get(choice, {"tool": {"name": choice}})
+def _output_config(request: ChatRequest) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if request.response_format is not None:
+        config["textFormat"] = _text_format(request.response_format)
+    effort = request.reasoning_effort
+    if effort is not None:
+        if effort not in EFFORTS:
+            raise cannot(f"Converse has no reasoning_effort {effort!r}: it has {', '.join(EFFORTS)}")
+        config["effort"] = effort
     return config
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    spec: dict[str, Any] = {"name": tool.name, "inputSchema": {"json": tool.parameters}}
-    if tool.description:  # Bedrock refuses an empty one
-        spec["description"] = tool.description
-    return {"toolSpec": spec}
+def _text_format(form: ResponseFormat) -> dict[str, Any]:
+    """The schema is a JSON text within the JSON."""
+    if form.json_schema is None:
+        raise cannot("Converse needs a json_schema for an answer in JSON: give the response_format one")
+    try:
+        schema = dumps(form.json_schema)
+    except (TypeError, ValueError, OverflowError, RecursionError, ProviderError) as error:
+        raise cannot(f"the json_schema cannot be written as JSON: {error}") from None
+    return {"type": "json_schema", "structure": {"jsonSchema": {"name": form.name, "schema": schema}}}
+
+
+def _model_fields(request: ChatRequest, model: str) -> dict[str, Any]:
+    """What the model's vendor has a word for and Converse has not. Raises `cannot` where neither has one."""
+    words = next((words for part, words in MODEL_FIELDS.items() if part in model), None) or {}
+    fields: dict[str, Any] = {}
+    for name, value in (("top_k", request.top_k), ("reasoning_tokens", request.reasoning_tokens)):
+        if value is None:
+            continue
+        if name not in words:
+            raise cannot(
+                f"Converse has no {name}, and none is known of {model}: leave it out, or put the model's own in extra"
+            )
+        fields.update(words[name](value))
+    return fields

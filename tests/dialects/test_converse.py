@@ -1,4 +1,4 @@
-"""Converse: request bodies (golden), unary answers, and what its failures mean."""
+"""Converse: request bodies (golden), refusals, counts, unary answers, and what its failures mean."""
 
 import json
 from dataclasses import replace
@@ -8,23 +8,26 @@ import pytest
 
 from rxlapce.dialects import Converse
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
-from rxlapce.requests import ChatRequest, Message, RequestedCall, Tool
+from rxlapce.requests import ChatRequest, Image, Message, OpaquePart, Part, RequestedCall, ResponseFormat, Tool
 from rxlapce.tokens import Finish, FinishKind, Opaque, Reasoning, Reported, Text, ToolCall, Usage, UsageReport
+from rxlapce.typing import TokenCounter
 
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}}
 CALLS = (
     RequestedCall(id="c1", name="look", arguments='{"path": "a"}'),
     RequestedCall(id="c2", name="look", arguments=""),
 )
+PICTURE = Image(data="iVBO", media_type="image/png", detail="low")
+STORED = Image(url="s3://bucket/a.jpg", media_type="image/jpeg")
 FULL = ChatRequest(
     model="p/m",
     messages=(
-        Message(role="system", content="Be brief."),
+        Message(role="system", parts=(Part(text="Be brief.", cache="5m"),)),
         Message(role="user", content="Look."),
-        Message(role="user", content="Twice."),
+        Message(role="user", parts=(Part(text="Twice."), Part(image=PICTURE), Part(image=STORED, cache="1h"))),
         Message(role="assistant", tool_calls=CALLS),
         Message(role="tool", content="A", tool_call_id="c1"),
-        Message(role="tool", content="B", tool_call_id="c2"),
+        Message(role="tool", parts=(Part(text="B"), Part(image=PICTURE, cache="5m")), tool_call_id="c2"),
         Message(role="developer", content="In French."),
         Message(role="user", content="And?"),
     ),
@@ -32,8 +35,10 @@ FULL = ChatRequest(
     temperature=0.0,
     top_p=0.5,
     stop=("END",),
-    tools=(Tool(name="look", description="Looks.", parameters=SCHEMA), Tool(name="blink")),
+    tools=(Tool(name="look", description="Looks.", parameters=SCHEMA, cache="1h"), Tool(name="blink")),
     tool_choice="look",
+    response_format=ResponseFormat(json_schema=SCHEMA, name="found"),
+    reasoning_effort="low",
 )
 SHORT = ChatRequest(model="p/m", messages=(Message(role="user", content="Hi"),))
 
@@ -51,29 +56,46 @@ def test_a_short_request_says_no_more_than_it_must_whether_it_streams_or_not() -
 
 
 def test_a_full_request() -> None:
+    picture: Any = {"image": {"format": "png", "source": {"bytes": "iVBO"}}}
+    stored = {"image": {"format": "jpeg", "source": {"s3Location": {"uri": "s3://bucket/a.jpg"}}}}
+    hour = {"cachePoint": {"type": "default", "ttl": "1h"}}
     calls: list[Any] = [
         {"toolUse": {"toolUseId": "c1", "name": "look", "input": {"path": "a"}}},
         {"toolUse": {"toolUseId": "c2", "name": "look", "input": {}}},
     ]
     results = [
         {"toolResult": {"toolUseId": "c1", "content": [{"text": "A"}]}},
-        {"toolResult": {"toolUseId": "c2", "content": [{"text": "B"}]}},
+        {"toolResult": {"toolUseId": "c2", "content": [{"text": "B"}, picture]}},
+        {"cachePoint": {"type": "default"}},
     ]
     empty: dict[str, Any] = {"type": "object", "properties": {}}
     assert body(FULL) == {
         "messages": [
-            {"role": "user", "content": [{"text": "Look."}, {"text": "Twice."}]},
+            {"role": "user", "content": [{"text": "Look."}, {"text": "Twice."}, picture, stored, hour]},
             {"role": "assistant", "content": calls},
             {"role": "user", "content": [*results, {"text": "And?"}]},
         ],
-        "system": [{"text": "Be brief."}, {"text": "In French."}],
+        "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}, {"text": "In French."}],
         "inferenceConfig": {"maxTokens": 99, "temperature": 0.0, "topP": 0.5, "stopSequences": ["END"]},
         "toolConfig": {
             "tools": [
                 {"toolSpec": {"name": "look", "description": "Looks.", "inputSchema": {"json": SCHEMA}}},
+                hour,
                 {"toolSpec": {"name": "blink", "inputSchema": {"json": empty}}},
             ],
             "toolChoice": {"tool": {"name": "look"}},
+        },
+        "outputConfig": {
+            "textFormat": {
+                "type": "json_schema",
+                "structure": {
+                    "jsonSchema": {
+                        "name": "found",
+                        "schema": '{"type":"object","properties":{"path":{"type":"string"}}}',
+                    }
+                },
+            },
+            "effort": "low",
         },
     }
 
@@ -101,31 +123,123 @@ def test_extra_goes_to_converse_where_it_is_its_own_and_to_the_model_otherwise()
 
 
 @pytest.mark.parametrize(
-    ("request_", "words"),
+    ("model", "wish", "fields"),
     [
-        (replace(SHORT, seed=1), "no seed"),
-        (replace(SHORT, n=2), "n=2"),
-        (replace(FULL, tool_choice="none"), "cannot forbid tools"),
-        (replace(SHORT, messages=(Message(role="tool", content="A"),)), "tool_call_id"),
+        ("eu.anthropic.claude-x", {"top_k": 5}, {"top_k": 5}),
         (
-            replace(
-                SHORT,
-                messages=(
-                    Message(role="assistant", tool_calls=(RequestedCall(id="c9", name="look", arguments="[1]"),)),
-                ),
-            ),
-            "'c9' are no JSON object",
+            "anthropic.claude-x",
+            {"reasoning_tokens": 2048},
+            {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+        ),
+        ("anthropic.claude-x", {"reasoning_tokens": 0}, {"thinking": {"type": "disabled"}}),
+        ("amazon.nova-lite-v1:0", {"top_k": 5}, {"inferenceConfig": {"topK": 5}}),
+        ("cohere.command-r-v1:0", {"top_k": 5}, {"k": 5}),
+    ],
+)
+def test_what_a_vendor_alone_has_a_word_for_goes_to_the_model(model: str, wish: Any, fields: Any) -> None:
+    said = json.loads(Converse().chat_body(replace(SHORT, **wish), model, stream=True))
+    assert said.pop("additionalModelRequestFields") == fields
+    assert said == body(SHORT)
+    extra = {"additionalModelRequestFields": {"a": 1}, "b": 2}
+    both = json.loads(Converse().chat_body(replace(SHORT, **wish, extra=extra), model, stream=True))
+    assert both["additionalModelRequestFields"] == {**fields, "a": 1, "b": 2}
+
+
+def test_extra_wins_over_what_a_vendor_has_a_word_for() -> None:
+    for extra in ({"top_k": 9}, {"additionalModelRequestFields": {"top_k": 9}}):
+        said = Converse().chat_body(replace(SHORT, top_k=5, extra=extra), "anthropic.claude-x", stream=True)
+        assert json.loads(said)["additionalModelRequestFields"] == {"top_k": 9}
+
+
+@pytest.mark.parametrize("effort", ["low", "medium", "high", "xhigh", "max"])
+def test_effort(effort: Any) -> None:
+    assert body(replace(SHORT, reasoning_effort=effort))["outputConfig"] == {"effort": effort}
+
+
+def test_blank_text_is_left_out() -> None:
+    turns = (Message(role="system", content=" "), Message(role="user", parts=(Part(text="\n"), Part(text="Hi"))))
+    assert body(replace(SHORT, messages=turns)) == body(SHORT)
+    turns = (Message(role="user", content="Hi"), Message(role="assistant", tool_calls=CALLS[:1]))
+    result = Message(role="tool", tool_call_id="c1")
+    said = body(replace(SHORT, messages=(*turns, result)))
+    assert said["messages"][2]["content"] == [{"toolResult": {"toolUseId": "c1", "content": []}}]
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_converse_has_no_word_for_is_refused() -> None:
+    check(replace(SHORT, seed=1), "Converse takes no seed: leave it out")
+    check(replace(SHORT, n=2), "gives one answer a request, not n=2: ask 2 times")
+    check(replace(SHORT, presence_penalty=1), "takes no presence_penalty: leave it out")
+    check(replace(SHORT, frequency_penalty=1), "takes no frequency_penalty: leave it out")
+    check(replace(SHORT, parallel_tool_calls=False), "takes no parallel_tool_calls: leave it out")
+    check(replace(SHORT, temperature=1.5), "temperature from 0 to 1, not 1.5")
+    check(replace(SHORT, top_k=1), "no top_k, and none is known of m: leave it out, or put the model's own in extra")
+    check(replace(SHORT, reasoning_tokens=1), "no reasoning_tokens, and none is known of m")
+    check(replace(SHORT, reasoning_effort="none"), "no reasoning_effort 'none': it has low, medium, high, xhigh, max")
+    check(replace(SHORT, response_format=ResponseFormat()), "needs a json_schema")
+    check(replace(SHORT, response_format=ResponseFormat(json_schema={"a": "\ud800"})), "json_schema cannot be written")
+    check(replace(SHORT, stop=("",)), "no empty text to stop at")
+    check(replace(SHORT, extra={"a": "\ud800"}), "JSON")
+
+
+def test_tools_that_converse_refuses_are_refused() -> None:
+    check(replace(FULL, tool_choice="none"), "cannot forbid tools")
+    check(replace(SHORT, tool_choice="required"), "nothing to call for the tool_choice 'required': give tools")
+    check(replace(SHORT, tools=(Tool(name="a b"),)), "not 'a b'")
+    check(replace(SHORT, tools=FULL.tools, tool_choice=""), "names of tools of 1 to 64 letters")
+
+
+@pytest.mark.parametrize(
+    ("turn", "words"),
+    [
+        (Message(role="tool", content="A"), "tool_call_id"),
+        (Message(role="tool", content="A", tool_call_id="a b"), "not 'a b'"),
+        (Message(role="assistant", tool_calls=(replace(CALLS[0], arguments="[1]"),)), "'c1' are no JSON object"),
+        (Message(role="assistant", tool_calls=(replace(CALLS[0], id=""),)), "not ''"),
+        (Message(role="assistant", tool_calls=(replace(CALLS[0], name=""),)), "not ''"),
+        (Message(role="user", content=" "), "nothing but blanks: leave them out"),
+        (Message(role="user", parts=(Part(image=Image(url="https://a.example/b")),)), "send this one as data"),
+        (Message(role="user", parts=(Part(image=Image(url="s3://bucket/b")),)), "media_type image/png"),
+        (Message(role="user", parts=(Part(image=Image(data="A", media_type="image/bmp")),)), "not 'image/bmp'"),
+        (Message(role="user", parts=(Part(text="", cache="5m"),)), "on a piece that is not sent"),
+        (Message(role="tool", parts=(Part(text="A", cache="5m"), Part(text="B")), tool_call_id="c"), "on its last"),
+        (Message(role="system", parts=(Part(image=PICTURE),)), "system turn cannot hold image"),
+        (
+            Message(role="assistant", parts=(Part(opaque=OpaquePart(kind="image", raw="{")),)),
+            "'image' piece is no JSON",
         ),
     ],
 )
-def test_what_converse_cannot_say_is_refused_before_it_is_sent(request_: ChatRequest, words: str) -> None:
-    with pytest.raises(ProviderError, match=words) as caught:
-        body(request_)
+def test_turns_that_bedrock_refuses_are_refused_before_they_are_sent(turn: Message, words: str) -> None:
+    check(replace(SHORT, messages=(turn,)), words)
+
+
+def check(request: ChatRequest, words: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        body(request)
+    assert words in caught.value.message
     assert (caught.value.kind, caught.value.phase, caught.value.retry) == (
         ErrorKind.BAD_REQUEST,
         Phase.ADMIT,
         Retry.NEVER,
     )
+
+
+# -- counting ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_counted_are_the_conversation_the_tools_and_the_models_own_fields() -> None:
+    counter: TokenCounter = Converse()
+    asked = json.loads(counter.count_body(replace(FULL, extra={"a": 1}), "m"))
+    said = body(replace(FULL, extra={"a": 1}))
+    names = ("messages", "system", "toolConfig", "additionalModelRequestFields")
+    assert asked == {"input": {"converse": {name: said[name] for name in names}}}
+    assert json.loads(counter.count_body(SHORT, "m")) == {"input": {"converse": body(SHORT)}}
+    assert counter.read_count(b'{"inputTokens": 31}') == 31
+    with pytest.raises(ProviderError, match="no count of tokens in inputTokens"):
+        counter.read_count(b"{}")
 
 
 # -- unary answers ----------------------------------------------------------------------------------------------------
