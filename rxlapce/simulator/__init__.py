@@ -1,7 +1,8 @@
 """A provider that needs no key and misbehaves on request: for the demo, the tests and the benchmarks.
 
 `Simulator` serves the APIs of OpenAI, Anthropic, Google, AWS Bedrock, Azure, xAI, OpenRouter and Ollama over real HTTP
-(`routes.py` has all paths). What it does is chosen by the model's name (`sim:fault=cut,after=40`) or the header `X-Simulate: fault=cut; after=40`; `describe()` lists all.
+(`routes.py` has all paths). What it does is chosen by the model's name (`sim:fault=cut,after=40`) or the header
+`X-Simulate: fault=cut; after=40`; `describe()` lists all.
 
     request -> asked -> reply: what is said -> wire: in whose bytes -> play: when, and how it breaks -> stage: socket
 

@@ -9,7 +9,7 @@ import msgspec
 
 from rxlapce.dialects.json_values import is_object
 
-#: A schema that holds itself ends here.
+#: A schema that holds itself is followed so deep; beyond it only what must be there is given.
 _DEEPEST: Final = 12
 
 
@@ -41,6 +41,8 @@ class _Examples:
     def value(self, wanted: Any, name: str, depth: int) -> Any:
         """A value for a member that is called `name`; a schema may be `true`."""
         schema = self._resolved(wanted if is_object(wanted) else {})
+        if depth > 2 * _DEEPEST:  # even what must be there holds itself: no value fits
+            return None
         for given in ("const", "default"):
             if given in schema:
                 return schema[given]

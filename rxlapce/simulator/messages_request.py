@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rxlapce.simulator.asked import NOWHERE, Asked, BadBody, OfferedTool, Where, check_max_tokens, decode_body
+from rxlapce.simulator.asked import NOWHERE, Asked, BadBody, OfferedTool, Where, check_max_tokens, decode_body, joined
 from rxlapce.simulator.options import split_model
 from rxlapce.simulator.turns import Part, Turn, images_in, last_prompt, text_of
 
@@ -105,7 +105,7 @@ def read_count(body: bytes, _where: Where = NOWHERE) -> Asked:
 
 
 def _heard(system: str | list[Part] | None, turns: Sequence[Turn]) -> str:
-    return "\n".join([text_of(system), *(text_of(turn.content) for turn in turns)])
+    return joined([text_of(system), *(text_of(turn.content) for turn in turns)])
 
 
 def _parts(turn: Turn) -> list[Part]:

@@ -1,25 +1,36 @@
 """A whole stream without a server: for tests of decoders, and for benchmarks of what comes after the socket."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from rxlapce.simulator.chat_completions import ChatCompletion
-from rxlapce.simulator.chat_request import read_chat
-from rxlapce.simulator.messages import MessagesAnswer
-from rxlapce.simulator.messages_request import read_messages
+from rxlapce.simulator import anthropic_routes, ollama_routes, openai_routes
+from rxlapce.simulator.asked import Where
 from rxlapce.simulator.options import Options, parse
 from rxlapce.simulator.play import Close, Step, play
 from rxlapce.simulator.reply import compose
 from rxlapce.simulator.tokenizer import seeded
-from rxlapce.simulator.wire import Wire
+
+Recited = Literal["chat_completions", "responses", "completions", "messages", "ollama"]
+
+_PATHS: Final[dict[Recited, str]] = {
+    "chat_completions": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "completions": "/v1/completions",
+    "messages": "/v1/messages",
+    "ollama": "/api/chat",
+}
+_ROUTES: Final = {
+    route.path: route for route in (*openai_routes.ROUTES, *anthropic_routes.ROUTES, *ollama_routes.ROUTES)
+}
+_ENDLESS: Final = 2**31 - 1
 
 
 def recite(
     prompt: str,
     *,
-    dialect: Literal["chat_completions", "messages"] = "chat_completions",
+    dialect: Recited = "chat_completions",
     model: str = "sim",
     seed: int = 1,
     defaults: Options | None = None,
@@ -28,16 +39,17 @@ def recite(
 
     Raises `BadOption` or `BadBody` for what the server would refuse. Faults before the headers are not part of it.
     """
-    body = msgspec.json.encode(
-        {"model": model, "max_tokens": 2**31 - 1, "messages": [{"role": "user", "content": prompt}], "stream": True}
-    )
+    turns = [{"role": "user", "content": prompt}]
+    asking: dict[Recited, dict[str, Any]] = {
+        "responses": {"input": turns},
+        "completions": {"prompt": prompt},
+        "ollama": {"messages": turns},
+    }
+    members = asking.get(dialect, {"max_tokens": _ENDLESS, "messages": turns})
+    body = msgspec.json.encode({"model": model, **members, "stream": True})
+    route = _ROUTES[_PATHS[dialect]]
     chance = seeded(seed, dialect, body)
-    wire: Wire
-    if dialect == "chat_completions":
-        asked = read_chat(body)
-        wire = ChatCompletion(asked, chance)
-    else:
-        asked = read_messages(body)
-        wire = MessagesAnswer(asked, chance)
+    asked = route.read(body, Where(path=route.path))
+    wire = route.wire(asked, chance)
     options = parse(asked.options, defaults)
     return play(wire, wire.events(compose(asked, options, chance)), options, chance)

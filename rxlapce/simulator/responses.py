@@ -149,7 +149,10 @@ class ResponsesAnswer:
         members = sorted((place | more).items())
         before = b"".join(_member(name, value) + b"," for name, value in members if name < "delta")
         middle = b"".join(b"," + _member(name, value) for name, value in members if "delta" < name < "obfuscation")
-        tail = b"".join(b"," + _member(name, value) for name, value in members if name > "obfuscation")
+        tail = b"".join(
+            b"," + _member(name, value) for name, value in members if "obfuscation" < name < "sequence_number"
+        )
+        end = b"".join(b"," + _member(name, value) for name, value in members if name > "sequence_number") + b"}\n\n"
         tail = (b'"' if obfuscate else b"") + tail + b',"sequence_number":'
         memo: dict[str, tuple[bytes, Sequence[bytes]]] = {}
         token, variant, number = Part.TOKEN, self._variant, self._number
@@ -164,7 +167,7 @@ class ResponsesAnswer:
                 memo[piece] = rendered = (line, _PADDINGS[-len(piece) % PADDINGS] if obfuscate else _PADDINGS[0])
             variant += 1
             self._number = number = number + 1
-            yield token, b"%b%b%b%d}\n\n" % (rendered[0], rendered[1][variant & VARIANT_MASK], tail, number - 1)
+            yield token, b"%b%b%b%d%b" % (rendered[0], rendered[1][variant & VARIANT_MASK], tail, number - 1, end)
 
     def _line_start(self, kind: str) -> bytes:
         """An event up to its second member."""

@@ -62,7 +62,7 @@ class Wire(Protocol):
         ...
 
 
-#: Both vendors pad events with up to 15 characters, so that lengths do not give the text away.
+#: OpenAI and Anthropic pad events with up to 15 characters, so that lengths do not give the text away.
 PADDINGS: Final = 16
 _VARIANTS: Final = 64
 _characters: Final = alphanumeric(seeded("obfuscation"), _VARIANTS + PADDINGS)

@@ -2,20 +2,35 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Literal
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rxlapce.simulator import Close, Step, recite
-from rxlapce.simulator.play import BATCH_BYTES
+from rxlapce.simulator import Close, Step, parse, recite
+from rxlapce.simulator.asked import Asked
+from rxlapce.simulator.chat_completions import ChatCompletion
+from rxlapce.simulator.play import BATCH_BYTES, play
+from rxlapce.simulator.recital import Recited as Dialect
+from rxlapce.simulator.tokenizer import seeded
+from rxlapce.simulator.wire import Part
 
-Dialect = Literal["chat_completions", "messages"]
-DIALECTS: tuple[Dialect, ...] = ("chat_completions", "messages")
+DIALECTS: tuple[Dialect, ...] = ("chat_completions", "responses", "completions", "messages", "ollama")
 LAST: dict[Dialect, bytes] = {
     "chat_completions": b"data: [DONE]\n\n",
+    "responses": b"event: response.completed\n",
+    "completions": b"data: [DONE]\n\n",
     "messages": b"event: message_stop\n",
+    "ollama": b'"done":true',
+}
+#: How the error of a stream begins.
+ERRORS: dict[Dialect, tuple[bytes, ...]] = {
+    "chat_completions": (b'data: {"error":',),
+    "responses": (b'event: error\ndata: {"type":"error",',),
+    "completions": (b'data: {"error":',),
+    "messages": (b'event: error\ndata: {"type": "error",',),
+    "ollama": (b'{"error":"',),
 }
 
 
@@ -81,15 +96,18 @@ def test_a_breaking_fault_comes_after_exactly_so_many_tokens(dialect: Dialect, f
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_an_error_event_ends_the_body(dialect: Dialect) -> None:
     steps, close = run("sim:tokens=9,fault=error,after=4", dialect)
-    *_, last = joined(steps).split(b"data: ")
-    assert last.startswith((b'{"error":', b'{"type": "error",'))
+    said = joined(steps)
+    last = said[max(said.rfind(mark) for mark in ERRORS[dialect]) :]
+    assert last.startswith(ERRORS[dialect])
+    assert last.count(b"\n\n") == 1 + (dialect == "responses") - (dialect == "ollama")
+    assert sum(step.tokens for step in steps) == 4
     assert close is Close.COMPLETED
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_malformed_event_stands_between_whole_ones(dialect: Dialect) -> None:
     steps, close = run("sim:tokens=9,fault=malformed,after=4", dialect)
-    broken = [event for event in joined(steps).split(b"\n\n") if event.endswith(b'":"')]
+    broken = [event for event in joined(steps).split(b"\n") if event.endswith(b'":"')]
     assert len(broken) == 1
     assert sum(step.tokens for step in steps) == 9
     assert (close, LAST[dialect] in joined(steps)) == (Close.COMPLETED, True)
@@ -152,3 +170,27 @@ def test_splitting_changes_neither_bytes_nor_tokens_nor_time(size: int, crlf: bo
     assert sum(step.tokens for step in whole) == sum(step.tokens for step in cut) == 12
     assert sum(step.delay_s for step in whole) == pytest.approx(sum(step.delay_s for step in cut))
     assert joined(whole).count(b"\n") == joined(cut).count(b"\n")
+
+
+class Binary(ChatCompletion):
+    """A framing that is no text and has no keep-alive."""
+
+    text_lines: ClassVar[bool] = False
+    keepalive: ClassVar[bytes] = b""
+
+
+def test_a_binary_framing_has_no_line_ends_to_change_and_no_keep_alives() -> None:
+    events = [(Part.TOKEN, b"\x00\n"), (Part.FINISH, b"\r\n")]
+    wire = Binary(Asked(model="sim", options="", prompt="", heard=""), seeded(1))
+    *steps, close = play(wire, events, parse("crlf=1,ttft=3,keepalive=1"), seeded(1))
+    assert [step for step in steps if isinstance(step, Step)] == [Step(3.0, b"\x00\n", 1), Step(0.0, b"\r\n")]
+    assert close is Close.COMPLETED
+    *_, stalled = play(wire, events, parse("fault=stall,after=0,keepalive=1"), seeded(1))
+    assert stalled is Close.SILENCE
+
+
+def test_the_last_event_is_left_out_whatever_it_is() -> None:
+    events = [(Part.TOKEN, b"a"), (Part.FINISH, b"b"), (Part.USAGE, b"c")]
+    wire = Binary(Asked(model="sim", options="", prompt="", heard=""), seeded(1))
+    steps = play(wire, events, parse("fault=no_done"), seeded(1))
+    assert b"".join(step.data for step in steps if isinstance(step, Step)) == b"ab"

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from yarl import URL
 
 from rxlapce.secret import Secret
 from rxlapce.simulator import Options, Outcome, Served, Simulator
@@ -264,6 +265,101 @@ async def test_models_are_listed_in_each_vendors_shape(simulator: Simulator, cli
     assert all(model["description"] for model in listing["data"])
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/openai/v1/models", "/openai/models?api-version=2024-10-21", "/xai/v1/models", "/openrouter/api/v1/models"],
+)
+async def test_models_are_listed_everywhere(client: aiohttp.ClientSession, path: str) -> None:
+    async with client.get(path) as response:
+        listing = await response.json()
+    assert {"sim", "sim:fault=hang"} <= {model["id"] for model in listing["data"]}
+
+
+async def test_tokens_are_counted_as_the_answer_would_count_them(
+    simulator: Simulator, client: aiohttp.ClientSession
+) -> None:
+    turns = [{"role": "user", "content": "What is a stream?"}]
+    async with client.post("/v1/messages/count_tokens", json={"model": "sim", "messages": turns}) as response:
+        counted = await response.json()
+    async with client.post("/v1/responses/input_tokens", json={"model": "sim", "input": turns}) as response:
+        assert await response.json() == {"object": "response.input_tokens", **counted}
+    assert simulator.requests == []
+    async with client.post(MESSAGES, json=ask(prompt="What is a stream?", stream=False)) as response:
+        assert (await response.json())["usage"]["input_tokens"] == counted["input_tokens"]
+
+
+async def test_a_request_that_costs_nothing_can_fail_by_the_header_and_recover(client: aiohttp.ClientSession) -> None:
+    for path in ("/v1/models", "/xai/v1/models"):
+        statuses: list[int] = []
+        for _ in range(3):
+            async with client.get(path, headers={"X-Simulate": "status=503,times=2"}) as response:
+                statuses.append(response.status)
+        assert statuses == [503, 503, 200]
+    async with client.post("/v1/messages/count_tokens", json={"model": "sim", "messages": []}) as response:
+        assert (response.status, (await response.json())["error"]["type"]) == (400, "invalid_request_error")
+    async with client.get("/v1/models", headers={"X-Simulate": "speed=3"}) as response:
+        assert response.status == 400
+
+
+async def test_azure_demands_a_version_where_the_deployment_is_named(client: aiohttp.ClientSession) -> None:
+    path = "/openai/deployments/my-gpt/chat/completions"
+    status, body = await fetch(client, path, "sim")
+    assert (status, b"api-version query parameter" in body) == (400, True)
+    status, body = await fetch(client, path + "?api-version=2024-10-21", "sim")
+    assert status == 200
+    assert b'"model":"my-gpt"' in body
+
+
+async def test_a_model_in_the_path_may_carry_options(simulator: Simulator, client: aiohttp.ClientSession) -> None:
+    path = "/openai/deployments/sim%3Atokens=3,finish=length/completions?api-version=2024-10-21"
+    async with client.post(URL(simulator.base_url + path, encoded=True), json={"prompt": "hi"}) as response:
+        choice = (await response.json())["choices"][0]
+    assert choice["finish_reason"] == "length"
+    assert simulator.served[0].tokens == 3
+    assert simulator.requests[0].target == path
+
+
+async def test_openrouter_answers_a_failed_unary_request_with_200(client: aiohttp.ClientSession) -> None:
+    sent = ask("sim:fault=error", stream=False)
+    async with client.post("/openrouter/api/v1/chat/completions", json=sent) as response:
+        body = await response.json()
+        assert response.status == 200
+        assert response.headers["x-generation-id"].startswith("gen-")
+    assert (list(body), body["error"]["code"]) == (["error", "user_id"], 502)
+
+
+@pytest.mark.parametrize(
+    ("fault", "shape"), [("auth", ["code", "error"]), ("context_length", ["error"]), ("status=500", ["error"])]
+)
+async def test_xais_errors_have_three_shapes(client: aiohttp.ClientSession, fault: str, shape: list[str]) -> None:
+    wish = fault if "=" in fault else f"fault={fault}"
+    async with client.post("/xai/v1/chat/completions", json=ask(f"sim:{wish}")) as response:
+        body = await response.json()
+    assert list(body) == shape
+    assert isinstance(body["error"], dict) == (fault == "context_length")
+
+
+async def test_a_prompt_that_azure_blocks_is_a_400_that_says_why(client: aiohttp.ClientSession) -> None:
+    async with client.post("/openai/v1/chat/completions", json=ask("sim:fault=blocked")) as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["code"]) == (400, "content_filter")
+    assert error["innererror"]["content_filter_result"]["violence"]["filtered"]
+
+
+@pytest.mark.parametrize("header", ["api-key", "authorization"])
+async def test_azure_takes_its_key_in_either_header(header: str) -> None:
+    prefix = "Bearer " if header == "authorization" else ""
+    async with (
+        Simulator(api_key=Secret("right-key-0123456789")) as simulator,
+        aiohttp.ClientSession(simulator.base_url) as client,
+    ):
+        sent = {"model": "sim", "input": "hi"}
+        for key, status in (("wrong", 401), ("right", 200)):
+            headers = {header: f"{prefix}{key}-key-0123456789"}
+            async with client.post("/openai/v1/responses", json=sent, headers=headers) as response:
+                assert response.status == status
+
+
 async def test_health_and_unknown_addresses(simulator: Simulator, client: aiohttp.ClientSession) -> None:
     async with client.get("/health") as response:
         assert await response.json() == {"status": "ok", "open_streams": 0}
@@ -271,6 +367,8 @@ async def test_health_and_unknown_addresses(simulator: Simulator, client: aiohtt
         assert (response.status, (await response.json())["error"]["type"]) == (404, "not_found_error")
     async with aiohttp.ClientSession(simulator.base_url) as plain, plain.post("/v1/nothing") as response:
         assert (await response.json())["error"]["message"] == "Invalid URL (POST /v1/nothing)"
+    async with aiohttp.ClientSession(simulator.base_url) as plain, plain.post("/openai/nothing") as response:
+        assert await response.json() == {"error": {"code": "404", "message": "Resource not found"}}
 
 
 # -- what tests can see ---------------------------------------------------------------------------------------------

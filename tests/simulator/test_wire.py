@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,11 +12,11 @@ from rxlapce.simulator.chat_completions import ChatCompletion
 from rxlapce.simulator.chat_request import read_chat
 from rxlapce.simulator.messages import MessagesAnswer
 from rxlapce.simulator.messages_request import read_messages
+from rxlapce.simulator.recital import Recited as Dialect
 from rxlapce.simulator.reply import compose
 from rxlapce.simulator.tokenizer import seeded
 
 Shape = Any
-Dialect = Literal["chat_completions", "messages"]
 
 
 CHAT_TOOLS: list[dict[str, Any]] = [
@@ -229,9 +229,9 @@ def test_a_unary_message_says_the_same_as_the_stream() -> None:
     assert list(whole) == list(streamed[0]["message"])
 
 
-# -- both -----------------------------------------------------------------------------------------------------------
+# -- all -----------------------------------------------------------------------------------------------------------
 
-DIALECTS: tuple[Dialect, ...] = ("chat_completions", "messages")
+DIALECTS: tuple[Dialect, ...] = ("chat_completions", "responses", "completions", "messages", "ollama")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
