@@ -288,11 +288,11 @@ def test_a_body_is_in_the_words_of_the_models_vendor(model: str, said: dict[str,
     assert body == {**said, "top_k": 1}
 
 
-def test_a_model_that_takes_no_conversation_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ProviderError, match=r"meta\.llama3-8b.*Converse") as caught:
-        BedrockInvoke().chat_body(SHORT, "meta.llama3-8b", stream=True)
+def test_a_vendor_that_nobody_knows_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ProviderError, match=r"vendor\.model-x.*Converse") as caught:
+        BedrockInvoke().chat_body(SHORT, "vendor.model-x", stream=True)
     assert (caught.value.kind, caught.value.phase) == (ErrorKind.BAD_REQUEST, Phase.ADMIT)
-    assert Converse().chat_body(SHORT, "meta.llama3-8b", stream=True)
+    assert Converse().chat_body(SHORT, "vendor.model-x", stream=True)
 
 
 @pytest.mark.parametrize(
