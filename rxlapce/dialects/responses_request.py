@@ -82,8 +82,9 @@ def items(messages: tuple[Message, ...]) -> list[Item]:
 
 
 def holds_thought(message: Message) -> bool:
-    """Whether the turn holds a reasoning item."""
-    return any(part.opaque is not None and part.opaque.kind == "reasoning" for part in message.parts)
+    """Whether the turn holds a reasoning item. Raises `cannot` for one that is no JSON."""
+    pieces = (part.opaque for part in message.parts if part.opaque is not None)
+    return any(piece.kind == "reasoning" and opaque_object(piece) is not None for piece in pieces)
 
 
 def tool(tool: Tool) -> Item:

@@ -1,4 +1,4 @@
-"""Anthropic's request bodies (golden), what they cannot say, and the counting of tokens."""
+"""Anthropic's request bodies (golden), what they cannot say, the counting of tokens, and unary answers."""
 
 import json
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 from rxlapce.dialects import AnthropicMessages
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.requests import ChatRequest, Image, Message, OpaquePart, Part, RequestedCall, ResponseFormat, Tool
+from rxlapce.tokens import Finish, FinishKind, Opaque, Reasoning, Reported, Text, ToolCall, Usage, UsageReport
 
 SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}}
 PNG = Image(data="iVBORw0K", media_type="image/png", detail="low")
@@ -59,7 +60,7 @@ FULL = ChatRequest(
     extra={"metadata": {"user_id": "u"}},
 )
 SOURCE = {"type": "base64", "media_type": "image/png", "data": "iVBORw0K"}
-PROMPT = {
+PROMPT: dict[str, Any] = {
     "system": "Be brief.\n\nIn French.",
     "messages": [
         {
@@ -208,8 +209,8 @@ def test_a_tool_may_give_nothing() -> None:
 
 def test_results_after_another_turn_start_a_turn_of_their_own() -> None:
     result, hi = Message(role="tool", content="A", tool_call_id="c"), Message(role="user", content="Hi")
-    roles = [(turn["role"], type(turn["content"])) for turn in body(conversation(result, hi, result))["messages"]]
-    assert roles == [("user", list), ("user", str), ("user", list)]
+    said = body(conversation(result, hi, result))["messages"]
+    assert [turn["content"] == "Hi" for turn in said] == [False, True, False]
 
 
 def test_texts_of_blanks_are_left_out_beside_others() -> None:
@@ -338,3 +339,32 @@ def test_an_answer_without_a_count_is_an_error(said: bytes) -> None:
     with pytest.raises(ProviderError, match="no count of tokens") as caught:
         AnthropicMessages().read_count(said)
     assert caught.value.kind is ErrorKind.PROTOCOL
+
+
+# -- unary answers --------------------------------------------------------------------------------------------------
+
+
+def test_unary_message() -> None:
+    answer = {
+        "type": "message",
+        "model": "claude-x",
+        "content": [
+            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "text", "text": "So", "citations": None},
+            {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}},
+            {"type": "redacted_thinking", "data": "x"},
+        ],
+        "stop_reason": "tool_use",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 2, "output_tokens": 3},
+    }
+    reported = Reported(input_tokens=2, output_tokens=3)
+    assert AnthropicMessages().read_answer(json.dumps(answer).encode()) == [
+        Reasoning("hm", "s"),
+        Text("So"),
+        ToolCall(0, "t1", "f"),
+        ToolCall(0, arguments_delta='{"a":1}'),
+        Opaque("redacted_thinking", '{"type":"redacted_thinking","data":"x"}'),
+        UsageReport(Usage(input=2, output=3, total=5, reported=reported)),
+        Finish(FinishKind.TOOL_CALLS, "tool_use", "claude-x"),
+    ]

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from rxlapce.answer import TurnBuilder
@@ -11,24 +12,32 @@ from rxlapce.dialects import AnthropicMessages
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import StreamToken
 
-THOUGHT = {"type": "thinking", "thinking": "Let me see.", "signature": "EqQBCg=="}
-OMITTED = {"type": "thinking", "thinking": "", "signature": "EuYBCg=="}
-REDACTED = {"type": "redacted_thinking", "data": "EmwKAhgB"}
-TEXT = {"type": "text", "text": "I look."}
-CALL = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"path": "a", "deep": [1, 2.5, None]}}
-SEARCH = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}, "caller": None}
-FOUND = {
+Block = dict[str, Any]
+
+THOUGHT: Block = {"type": "thinking", "thinking": "Let me see.", "signature": "EqQBCg=="}
+OMITTED: Block = {"type": "thinking", "thinking": "", "signature": "EuYBCg=="}
+REDACTED: Block = {"type": "redacted_thinking", "data": "EmwKAhgB"}
+TEXT: Block = {"type": "text", "text": "I look."}
+CALL: Block = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"path": "a", "deep": [1, 2.5, None]}}
+SEARCH: Block = {
+    "type": "server_tool_use",
+    "id": "srvtoolu_1",
+    "name": "web_search",
+    "input": {"query": "q"},
+    "caller": None,
+}
+FOUND: Block = {
     "type": "web_search_tool_result",
     "tool_use_id": "srvtoolu_1",
     "content": [{"type": "web_search_result", "url": "https://x.test", "title": "T", "encrypted_content": "Eqw"}],
 }
-MCP_CALL = {"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "echo", "server_name": "s", "input": {}}
-MCP_RESULT = {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": []}
-COMPACTION = {"type": "compaction", "content": "What was said.", "encrypted_content": "Eg=="}
-FALLBACK = {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}}
-UNHEARD_OF = {"type": "block_of_tomorrow", "id": "b1", "value": {"x": [True]}}
+MCP_CALL: Block = {"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "echo", "server_name": "s", "input": {}}
+MCP_RESULT: Block = {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": []}
+COMPACTION: Block = {"type": "compaction", "content": "What was said.", "encrypted_content": "Eg=="}
+FALLBACK: Block = {"type": "fallback", "from": {"model": "a"}, "to": {"model": "b"}}
+UNHEARD_OF: Block = {"type": "block_of_tomorrow", "id": "b1", "value": {"x": [True]}}
 
-ANSWERS = [
+ANSWERS: list[list[Block]] = [
     [THOUGHT, REDACTED, TEXT, CALL],
     [OMITTED, CALL, {**CALL, "id": "toolu_2", "input": {}}],
     [THOUGHT, SEARCH, FOUND, {**THOUGHT, "signature": "2"}, TEXT, CALL],
@@ -38,9 +47,9 @@ ANSWERS = [
 ]
 
 
-def streamed(blocks: list[dict[str, Any]]) -> list[StreamToken]:
+def streamed(blocks: list[Block]) -> list[StreamToken]:
     """The tokens of a stream that says the blocks as Anthropic does, in pieces."""
-    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"model": "claude-x"}}]
+    events: list[Block] = [{"type": "message_start", "message": {"model": "claude-x"}}]
     for index, block in enumerate(blocks):
         start, deltas = cut(block)
         events.append({"type": "content_block_start", "index": index, "content_block": start})
@@ -53,7 +62,7 @@ def streamed(blocks: list[dict[str, Any]]) -> list[StreamToken]:
     return out
 
 
-def cut(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def cut(block: Block) -> tuple[Block, list[Block]]:
     """The start of a block and the deltas that say the rest of it."""
     match block["type"]:
         case "thinking":
@@ -75,7 +84,7 @@ def halves(text: str) -> list[str]:
     return [text[: len(text) // 2], text[len(text) // 2 :]]
 
 
-def unary(blocks: list[dict[str, Any]]) -> list[StreamToken]:
+def unary(blocks: list[Block]) -> list[StreamToken]:
     answer = {
         "type": "message",
         "model": "claude-x",
@@ -101,14 +110,14 @@ def sent_back(turn: Message) -> Any:
 
 @pytest.mark.parametrize("say", [streamed, unary])
 @pytest.mark.parametrize("blocks", ANSWERS)
-def test_an_answer_goes_back_unchanged_and_in_order(say: Any, blocks: list[dict[str, Any]]) -> None:
+def test_an_answer_goes_back_unchanged_and_in_order(say: Any, blocks: list[Block]) -> None:
     assert sent_back(turn_of(say(blocks))) == blocks
 
 
 @pytest.mark.parametrize("say", [streamed, unary])
 def test_a_turn_that_was_stored_as_json_goes_back_the_same(say: Any) -> None:
     turn = turn_of(say(ANSWERS[2]))
-    assert sent_back(Message.from_json(turn.to_json())) == ANSWERS[2]
+    assert sent_back(msgspec.json.decode(msgspec.json.encode(turn), type=Message)) == ANSWERS[2]
 
 
 def test_text_that_citations_cut_is_one_block_again() -> None:
