@@ -69,7 +69,8 @@ class GenerateContent:
         """See `TokenCounter.count_body`; what counts is all that `chat_body` would send."""
         members = self._members(request)
         if self.count_wrapped:
-            return encode_body({"generateContentRequest": {"model": f"models/{model}", **members}})
+            resource = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
+            return encode_body({"generateContentRequest": {"model": resource, **members}})
         return encode_body({name: members[name] for name in COUNTED if name in members})
 
     def read_count(self, body: bytes) -> int:

@@ -86,10 +86,11 @@ def test_a_model_is_a_resource_and_never_more_than_one(model: str, path: str) ->
 
 async def test_a_prompt_is_counted_at_the_models_own_path(client: HttpClient, simulator: Simulator) -> None:
     async with Recorder(lambda asked: Reply(json={"totalTokens": 7})) as server:
-        assert await count_tokens(client, provider(server.url), ask(), "m-1") == 7
-    (asked,) = server.asked
-    assert asked.target == "/v1beta/models/m-1:countTokens"
-    assert asked.json()["generateContentRequest"]["model"] == "models/m-1"
+        for model in ("m-1", "models/m-1", "tunedModels/t-1"):
+            assert await count_tokens(client, provider(server.url), ask(), model) == 7
+    resources = ["models/m-1", "models/m-1", "tunedModels/t-1"]
+    assert [asked.target for asked in server.asked] == [f"/v1beta/{resource}:countTokens" for resource in resources]
+    assert [asked.json()["generateContentRequest"]["model"] for asked in server.asked] == resources
     assert await count_tokens(client, provider(simulator.base_url), ask(), "sim") > 0
 
 
