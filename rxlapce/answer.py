@@ -172,13 +172,13 @@ class TurnBuilder:
     def __init__(self) -> None:
         self._parts: list[Part | int] = []  # a number stands for the tool call of that index
         self._text: list[str] = []
-        self._reasoning: list[str] | None = None
+        self._reasoning: list[str] = []
         self._calls: dict[int, tuple[str | None, str | None, list[str]]] = {}
 
     def add(self, token: StreamToken) -> None:
         """Take the next token of the stream."""
         match token:
-            case Text(text=text, choice=0) | Refusal(text=text, choice=0):
+            case Text(text=text, choice=0) | Refusal(text=text, choice=0) if text:
                 self._end_reasoning(None)
                 self._text.append(text)
             case Reasoning(choice=0):
@@ -193,18 +193,15 @@ class TurnBuilder:
                 pass
 
     def message(self) -> Message:
-        """The turn so far. A call that the provider gave no id is named `call_N` after its index."""
-        self._end_text()
-        self._end_reasoning(None)
-        parts = tuple(self._call(part) if isinstance(part, int) else part for part in self._parts)
+        """The turn so far; more may be added. A call that the provider gave no id is named `call_N` after its index."""
+        pieces = [*self._parts, *self._open_text(), *self._open_reasoning(None)]
+        parts = tuple(self._call(piece) if isinstance(piece, int) else piece for piece in pieces)
         if len(parts) == 1 and parts[0].text is not None:
             return Message(role="assistant", content=parts[0].text)
         return Message(role="assistant", parts=parts)
 
     def _add_reasoning(self, piece: Reasoning) -> None:
         self._end_text()
-        if self._reasoning is None:
-            self._reasoning = []
         self._reasoning.append(piece.text)
         if piece.signature is not None:
             self._end_reasoning(piece.signature)
@@ -226,12 +223,20 @@ class TurnBuilder:
         call = RequestedCall(id=call_id or f"call_{index}", name=name or "", arguments="".join(arguments))
         return Part(tool_call=call)
 
+    def _open_text(self) -> tuple[Part, ...]:
+        """The text that may go on, as a part; providers refuse an empty one."""
+        text = "".join(self._text)
+        return (Part(text=text),) if text else ()
+
+    def _open_reasoning(self, signature: str | None) -> tuple[Part, ...]:
+        """The thought that may go on, as a part; its signature may come without any text of it."""
+        thought = "".join(self._reasoning)
+        return (Part(reasoning=thought, signature=signature),) if thought or signature is not None else ()
+
     def _end_text(self) -> None:
-        if self._text:
-            self._parts.append(Part(text="".join(self._text)))
-            self._text.clear()
+        self._parts.extend(self._open_text())
+        self._text.clear()
 
     def _end_reasoning(self, signature: str | None) -> None:
-        if self._reasoning is not None:
-            self._parts.append(Part(reasoning="".join(self._reasoning), signature=signature))
-            self._reasoning = None
+        self._parts.extend(self._open_reasoning(signature))
+        self._reasoning.clear()

@@ -13,8 +13,11 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_object, loads
-from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.requests import ChatRequest
+from rxlapce.dialects.plain_text import plain_text
+from rxlapce.dialects.refusals import cannot, check_said
+from rxlapce.dialects.turns import encode_body
+from rxlapce.errors import ErrorKind, ProviderError
+from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import Finish, FinishKind, Opaque, StreamToken, Text
 from rxlapce.typing import StreamDecoder
 
@@ -26,6 +29,8 @@ FINISH_KINDS: Final[dict[str, FinishKind]] = {
     "max_tokens": FinishKind.LENGTH,
     "refusal": FinishKind.REFUSAL,
 }
+
+SAID: Final = frozenset({"max_tokens", "temperature", "top_p", "top_k", "stop"})
 
 _SPEAKERS: Final = {"user": "Human", "assistant": "Assistant"}
 
@@ -49,33 +54,23 @@ class AnthropicComplete:
     def chat_body(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
         """The request's JSON body; the turns become one prompt, system turns before it. `extra` members win.
 
-        Raises `ProviderError` (bad_request) for tools and their turns, for a seed, and for `n` over 1.
+        Raises `ProviderError` (bad_request) for turns of anything but text, for cache marks, and for all that a prompt
+        cannot say, such as tools.
         """
-        if request.tools or request.tool_choice is not None or any(turn.tool_calls for turn in request.messages):
-            raise _cannot("Anthropic's text completions know no tools: use its messages")
-        if request.seed is not None or (request.n is not None and request.n > 1):
-            raise _cannot("Anthropic's text completions take no seed and give one answer a request")
-        system = [turn.content for turn in request.messages if turn.role in ("system", "developer") and turn.content]
-        prompt = "\n\n".join(system)
-        for turn in request.messages:
-            if turn.role == "tool":
-                raise _cannot("Anthropic's text completions know no tool turns: use its messages")
-            if turn.role in _SPEAKERS:
-                prompt += f"\n\n{_SPEAKERS[turn.role]}: {turn.content}"
-        if request.messages[-1].role != "assistant":
-            prompt += "\n\nAssistant:"
-        settings: dict[str, Any] = {
+        check_said(request, SAID, self.name)
+        if any(request.cache_marks()):
+            raise cannot(f"{self.name} caches no prefixes: leave the cache marks out")
+        members = {
             "model": model,
-            "prompt": prompt,
+            "prompt": self._prompt(request.messages),
             "max_tokens_to_sample": self.default_max_tokens if request.max_tokens is None else request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
-            "stop_sequences": list(request.stop) or None,
+            "top_k": request.top_k,
+            "stop_sequences": request.stop or None,
             "stream": stream or None,
         }
-        body = {name: value for name, value in settings.items() if value is not None}
-        body.update(request.extra)
-        return msgspec.json.encode(body)
+        return encode_body({name: value for name, value in members.items() if value is not None} | request.extra)
 
     def read_answer(self, body: bytes) -> list[StreamToken]:
         """The tokens of a unary answer. A body that holds an error instead raises it."""
@@ -87,9 +82,19 @@ class AnthropicComplete:
         """The error that an HTTP response of `status` means."""
         return failures.from_response(status, headers, body, now=self.now())
 
-
-def _cannot(why: str) -> ProviderError:
-    return ProviderError(ErrorKind.BAD_REQUEST, why, phase=Phase.ADMIT)
+    def _prompt(self, messages: tuple[Message, ...]) -> str:
+        system: list[str] = []
+        spoken: list[str] = []
+        for turn in messages:
+            if turn.role == "tool":
+                raise cannot(f"{self.name} knows no tools: leave the tool turns out")
+            text = plain_text(turn, self.name)
+            if turn.role in _SPEAKERS:
+                spoken.append(f"\n\n{_SPEAKERS[turn.role]}: {text}")
+            elif text:
+                system.append(text)
+        answer = "" if messages[-1].role == "assistant" else "\n\nAssistant:"
+        return "\n\n".join(system) + "".join(spoken) + answer
 
 
 class _Completion(msgspec.Struct, gc=False):

@@ -11,6 +11,7 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.chat_wire import CallPiece, Chunk, Delta, Function, StreamChoice, WholeBody, read_usage
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
+from rxlapce.dialects.reasoning_details import DetailReader
 from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
@@ -70,10 +71,11 @@ class _Call:
 class _Progress:
     """How far one choice has come."""
 
-    __slots__ = ("by_key", "calls", "finish")
+    __slots__ = ("by_key", "calls", "details", "finish")
 
-    def __init__(self) -> None:
+    def __init__(self, choice: int) -> None:
         self.finish: str | None = None
+        self.details = DetailReader(choice)
         self.calls: list[_Call] = []
         self.by_key: dict[int, _Call] = {}
 
@@ -207,11 +209,15 @@ class ChatDecoder:
         """A choice speaks that did not speak last."""
         self._last_choice = choice
         if choice not in self._progress:
-            self._progress[choice] = _Progress()
+            self._progress[choice] = _Progress(choice)
 
     def _say(self, delta: Delta, choice: int, out: list[StreamToken]) -> None:
         """All that a delta says."""
-        _reasoning(delta, choice, out)
+        text = delta.reasoning_content or delta.reasoning
+        if delta.reasoning_details:
+            self._progress[choice].details.read(delta.reasoning_details, text, out)
+        elif text:
+            out.append(Reasoning(text, None, choice))
         if isinstance(delta.content, list):
             _parts(delta.content, choice, out)
         elif delta.content:
@@ -339,30 +345,14 @@ class ChatDecoder:
         return error
 
     def _finish(self, out: list[StreamToken]) -> None:
+        for progress in self._progress.values():
+            progress.details.end(out)
         self._report(UsageSource.PROVIDER, out)
         ends = [
             ChoiceEnd(index, progress.kind(), progress.finish) for index, progress in sorted(self._progress.items())
         ]
         first = ends[0] if ends else ChoiceEnd(0, FinishKind.STOP)
         out.append(Finish(first.kind, first.raw, self.model, tuple(ends[1:])))
-
-
-def _reasoning(delta: Delta, choice: int, out: list[StreamToken]) -> None:
-    """OpenRouter says the same text in `reasoning` and in `reasoning_details`; only one of them is taken."""
-    text = delta.reasoning_content or delta.reasoning
-    if text:
-        out.append(Reasoning(text, None, choice))
-    details = delta.reasoning_details
-    for detail in details if is_array(details) else [details] if details else []:
-        kind = detail.get("type") if is_object(detail) else None
-        if kind not in ("reasoning.text", "reasoning.summary"):
-            out.append(_opaque("reasoning_details", detail, choice))
-            continue
-        said = detail.get("text") if kind == "reasoning.text" else detail.get("summary")
-        signature = detail.get("signature")
-        fresh = said if isinstance(said, str) and not text else ""
-        if fresh or signature:
-            out.append(Reasoning(fresh, text_of(signature), choice))
 
 
 def _parts(parts: list[Any], choice: int, out: list[StreamToken]) -> None:

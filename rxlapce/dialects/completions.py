@@ -6,17 +6,22 @@ Source: OpenAI's API reference, "Completions (legacy)".
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
+from typing import Final
 
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.completions_decoder import CompletionsDecoder
-from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.dialects.plain_text import plain_text
+from rxlapce.dialects.refusals import cannot, check_cache_lives, check_said
+from rxlapce.dialects.turns import encode_body
+from rxlapce.errors import ProviderError
 from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
+
+SAID: Final = frozenset(
+    {"max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "stop", "seed", "n"}
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,28 +38,29 @@ class Completions:
     def chat_body(self, request: ChatRequest, model: str, *, stream: bool) -> bytes:
         """The request's JSON body: the text of its one user turn is the prompt. `extra` members win.
 
-        Raises `ProviderError` (bad_request) for any other conversation, and for tools: a prompt cannot say them.
+        Raises `ProviderError` (bad_request) for any other conversation, for images, and for all that a prompt cannot
+        say, such as tools.
         """
+        check_said(request, SAID, self.name)
+        check_cache_lives(request, self.name)
         prompt = request.messages[0]
-        if len(request.messages) != 1 or prompt.role != "user" or prompt.tool_calls:
-            raise _cannot("completions take one user turn, whose text is the prompt")
-        if request.tools or request.tool_choice is not None:
-            raise _cannot("completions know no tools: leave them out")
-        settings: dict[str, Any] = {
+        if len(request.messages) != 1 or prompt.role != "user":
+            raise cannot(f"{self.name} takes one user turn, whose text is the prompt: leave the other turns out")
+        members = {
             "model": model,
-            "prompt": prompt.content,
+            "prompt": plain_text(prompt, self.name),
             "max_tokens": request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
-            "stop": list(request.stop) or None,
+            "presence_penalty": request.presence_penalty,
+            "frequency_penalty": request.frequency_penalty,
+            "stop": request.stop or None,
             "seed": request.seed,
             "n": request.n,
             "stream": stream or None,
             "stream_options": {"include_usage": True} if stream else None,
         }
-        body = {name: value for name, value in settings.items() if value is not None}
-        body.update(request.extra)
-        return msgspec.json.encode(body)
+        return encode_body({name: value for name, value in members.items() if value is not None} | request.extra)
 
     def read_answer(self, body: bytes) -> list[StreamToken]:
         """The tokens of a unary answer. An error in its place is raised."""
@@ -65,7 +71,3 @@ class Completions:
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """The error that an HTTP response of `status` means."""
         return failures.from_response(status, headers, body, now=self.now())
-
-
-def _cannot(why: str) -> ProviderError:
-    return ProviderError(ErrorKind.BAD_REQUEST, why, phase=Phase.ADMIT)

@@ -9,7 +9,7 @@ import pytest
 from rxlapce.codec.event import Event
 from rxlapce.dialects import AnthropicComplete
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.requests import ChatRequest, Message, Tool
+from rxlapce.requests import ChatRequest, Image, Message, Part, RequestedCall, Tool
 from rxlapce.tokens import Finish, FinishKind, Opaque, StreamToken, Text
 
 SHORT = ChatRequest(model="p/m", messages=(Message(role="user", content="Hi"),))
@@ -31,8 +31,8 @@ def test_a_conversation_becomes_one_prompt() -> None:
         Message(role="assistant", content="Yes?"),
         Message(role="user", content="Why?"),
     )
-    request = replace(SHORT, messages=messages, max_tokens=9, temperature=0.0, top_p=0.5, stop=("END",), n=1)
-    assert body(replace(request, extra={"top_k": 3}), stream=True) == {
+    request = replace(SHORT, messages=messages, max_tokens=9, temperature=0.0, top_p=0.5, top_k=3, stop=("END",), n=1)
+    assert body(replace(request, extra={"metadata": {"user_id": "u"}}), stream=True) == {
         "model": "m",
         "prompt": "Be brief.\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: Why?\n\nAssistant:",
         "max_tokens_to_sample": 9,
@@ -41,6 +41,7 @@ def test_a_conversation_becomes_one_prompt() -> None:
         "stop_sequences": ["END"],
         "stream": True,
         "top_k": 3,
+        "metadata": {"user_id": "u"},
     }
 
 
@@ -53,19 +54,50 @@ def test_a_last_assistant_turn_is_gone_on_from() -> None:
     }
 
 
+def test_the_pieces_of_a_turn_are_joined_and_system_turns_come_first() -> None:
+    messages = (
+        Message(role="user", parts=(Part(text="H"), Part(text="i"))),
+        Message(role="developer", content="In French."),
+        Message(role="system"),
+    )
+    said = body(replace(SHORT, messages=messages))
+    assert said["prompt"] == "In French.\n\nHuman: Hi\n\nAssistant:"
+
+
+def last(*parts: Part) -> ChatRequest:
+    return replace(SHORT, messages=(*SHORT.messages, Message(role="assistant", parts=parts)))
+
+
 @pytest.mark.parametrize(
-    "request_",
+    ("request_", "why"),
     [
-        replace(SHORT, tools=(Tool(name="f"),)),
-        replace(SHORT, seed=1),
-        replace(SHORT, n=2),
-        replace(SHORT, messages=(Message(role="tool", content="x", tool_call_id="c"),)),
+        (replace(SHORT, tools=(Tool(name="f"),)), "anthropic.complete takes no tools: leave it out"),
+        (replace(SHORT, seed=0), "anthropic.complete takes no seed: leave it out"),
+        (replace(SHORT, n=2), "anthropic.complete gives one answer a request, not n=2: ask 2 times"),
+        (
+            replace(SHORT, messages=(Message(role="tool", content="x", tool_call_id="c"),)),
+            "anthropic.complete knows no tools: leave the tool turns out",
+        ),
+        (
+            last(Part(tool_call=RequestedCall(id="c", name="f", arguments="{}"))),
+            "anthropic.complete takes plain text, and a assistant turn holds tool call: leave it out",
+        ),
+        (
+            last(Part(reasoning="hm")),
+            "anthropic.complete takes plain text, and a assistant turn holds reasoning: send Message.plain()",
+        ),
+        (
+            replace(SHORT, messages=(Message(role="user", parts=(Part(image=Image(url="https://a")),)),)),
+            "anthropic.complete takes plain text, and a user turn holds image: leave it out",
+        ),
+        (last(Part(text="a", cache="5m")), "anthropic.complete caches no prefixes: leave the cache marks out"),
     ],
 )
-def test_what_it_cannot_say_is_refused(request_: ChatRequest) -> None:
+def test_what_it_cannot_say_is_refused(request_: ChatRequest, why: str) -> None:
     with pytest.raises(ProviderError) as caught:
         body(request_)
     assert (caught.value.kind, caught.value.phase) == (ErrorKind.BAD_REQUEST, Phase.ADMIT)
+    assert caught.value.message == why
 
 
 @pytest.mark.parametrize(

@@ -77,11 +77,15 @@ TABLE: dict[str, tuple[list[Event], list[StreamToken]]] = {
             chunk({"reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": None}]}),
             chunk({"reasoning_details": [{"type": "reasoning.summary", "summary": "in short"}]}),
         ],
-        [Reasoning("hm"), Reasoning("in short")],
+        [
+            Reasoning("hm"),
+            Opaque("reasoning_details", '{"type":"reasoning.text","text":"","signature":null}'),
+            Reasoning("in short"),
+        ],
     ),
     "the signature of a detail": (
         [chunk({"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "s"}]})],
-        [Reasoning("hm"), Reasoning("", "s")],
+        [Reasoning("hm", "s")],
     ),
     "encrypted reasoning": (
         [chunk({"content": "", "reasoning_details": [{"type": "reasoning.encrypted", "data": "xyz"}]})],

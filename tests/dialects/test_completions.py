@@ -9,7 +9,7 @@ import pytest
 from rxlapce.codec.event import Event
 from rxlapce.dialects import Completions
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.requests import ChatRequest, CompletionRequest, Message, Tool
+from rxlapce.requests import ChatRequest, CompletionRequest, Image, Message, OpaquePart, Part, RequestedCall, Role, Tool
 from rxlapce.tokens import ChoiceEnd, Finish, FinishKind, Opaque, StreamToken, Text, UsageReport
 
 DONE = Event("[DONE]")
@@ -47,12 +47,15 @@ def test_the_one_user_turn_is_the_prompt() -> None:
         seed=7,
         extra={"echo": True},
     )
-    assert json.loads(Completions().chat_body(replace(request.as_chat(), n=2), "m", stream=True)) == {
+    wishes = replace(request.as_chat(), n=2, presence_penalty=1.0, frequency_penalty=-0.5)
+    assert json.loads(Completions().chat_body(wishes, "m", stream=True)) == {
         "model": "m",
         "prompt": "Once",
         "max_tokens": 9,
         "temperature": 0.0,
         "top_p": 0.5,
+        "presence_penalty": 1.0,
+        "frequency_penalty": -0.5,
         "stop": ["END"],
         "seed": 7,
         "n": 2,
@@ -63,19 +66,53 @@ def test_the_one_user_turn_is_the_prompt() -> None:
     assert json.loads(Completions().chat_body(SHORT, "m", stream=False)) == {"model": "m", "prompt": "Once"}
 
 
+def test_the_pieces_of_the_turn_are_one_prompt() -> None:
+    turn = Message(role="user", parts=(Part(text="Once ", cache="5m"), Part(text="upon")))
+    body = json.loads(Completions().chat_body(replace(SHORT, messages=(turn,)), "m", stream=False))
+    assert body == {"model": "m", "prompt": "Once upon"}
+
+
+def turn(role: Role, **members: Any) -> tuple[Message]:
+    return (Message(role=role, **members),)
+
+
+ONE = "openai.completions takes one user turn, whose text is the prompt: leave the other turns out"
+IMAGE = Part(image=Image(url="https://example.org/a.png"))
+CALL = RequestedCall(id="c", name="f", arguments="{}")
+
+
 @pytest.mark.parametrize(
-    "request_",
+    ("request_", "why"),
     [
-        ChatRequest(model="p/m", messages=(*SHORT.messages, Message(role="user", content="b"))),
-        ChatRequest(model="p/m", messages=(Message(role="system", content="a"),)),
-        replace(SHORT, tools=(Tool(name="f"),)),
-        replace(SHORT, tool_choice="none"),
+        (replace(SHORT, messages=(*SHORT.messages, Message(role="user", content="b"))), ONE),
+        (replace(SHORT, messages=turn("system", content="a")), ONE),
+        (
+            replace(SHORT, messages=turn("user", parts=(Part(text="a"), IMAGE))),
+            "openai.completions takes plain text, and a user turn holds image: leave it out",
+        ),
+        (
+            replace(SHORT, messages=turn("user", parts=(Part(opaque=OpaquePart(kind="x", raw="{}")),))),
+            "openai.completions takes plain text, and a user turn holds opaque: send Message.plain()",
+        ),
+        (
+            replace(SHORT, messages=turn("user", tool_calls=(CALL,))),
+            "a user turn cannot hold tool call: leave it out",
+        ),
+        (replace(SHORT, tools=(Tool(name="f"),)), "openai.completions takes no tools: leave it out"),
+        (replace(SHORT, tool_choice="none"), "openai.completions takes no tool_choice: leave it out"),
+        (replace(SHORT, top_k=1), "openai.completions takes no top_k: leave it out"),
+        (replace(SHORT, reasoning_effort="low"), "openai.completions takes no reasoning_effort: leave it out"),
+        (
+            replace(SHORT, messages=turn("user", parts=(Part(text="a", cache="1h"),))),
+            ("openai.completions cannot be asked to keep a cached prefix for an hour: mark it with 5m, or not at all"),
+        ),
     ],
 )
-def test_any_other_conversation_is_refused(request_: ChatRequest) -> None:
+def test_any_other_conversation_is_refused(request_: ChatRequest, why: str) -> None:
     with pytest.raises(ProviderError) as caught:
         Completions().chat_body(request_, "m", stream=True)
     assert (caught.value.kind, caught.value.phase) == (ErrorKind.BAD_REQUEST, Phase.ADMIT)
+    assert caught.value.message == why
 
 
 def test_text_and_finish() -> None:
