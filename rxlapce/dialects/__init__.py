@@ -15,6 +15,7 @@ from rxlapce.dialects.completions import Completions
 from rxlapce.dialects.converse import Converse
 from rxlapce.dialects.generate_content import GenerateContent
 from rxlapce.dialects.messages import AnthropicMessages
+from rxlapce.dialects.ollama import Ollama
 from rxlapce.dialects.responses import Responses
 from rxlapce.typing import Dialect
 
@@ -28,6 +29,7 @@ DIALECTS: Final[dict[str, Callable[[], Dialect[Event]]]] = {
     "gemini.streamGenerateContent": GenerateContent,
     "bedrock.converse-stream": Converse,
     "bedrock.invoke-with-response-stream": BedrockInvoke,
+    "ollama.chat": Ollama,
 }
 
 __all__ = [
@@ -39,5 +41,6 @@ __all__ = [
     "Completions",
     "Converse",
     "GenerateContent",
+    "Ollama",
     "Responses",
 ]

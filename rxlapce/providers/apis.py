@@ -18,6 +18,7 @@ from rxlapce.dialects import (
     Completions,
     Converse,
     GenerateContent,
+    Ollama,
     Responses,
 )
 from rxlapce.operators.decode import (
@@ -69,4 +70,5 @@ APIS: Final[dict[str, Format]] = {
     "gemini.streamGenerateContent (JSON array)": Format(GenerateContent, JSON_ARRAY),
     "bedrock.converse-stream": Format(Converse, EVENTSTREAM),
     "bedrock.invoke-with-response-stream": Format(BedrockInvoke, EVENTSTREAM),
+    "ollama.chat": Format(Ollama, NDJSON),
 }
