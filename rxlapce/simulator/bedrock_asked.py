@@ -13,7 +13,8 @@ from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where, joined
 from rxlapce.simulator.chat_request import read_chat
 from rxlapce.simulator.messages_request import read_messages
 
-CLAUDE_VERSION: Final = "bedrock-2023-05-31"
+#: Bedrock's own version, and the one that Anthropic's Python SDK sends to every cloud (2.12, seen 2026-11-22).
+CLAUDE_VERSIONS: Final = ("bedrock-2023-05-31", "2026-10-21")
 
 _Body = TypeVar("_Body")
 
@@ -288,8 +289,8 @@ def _claude(body: bytes, where: Where) -> Asked:
     members = _decoded(dict[str, msgspec.Raw], body)
     if "anthropic_version" not in members:
         raise BadBody("anthropic_version: Field required")
-    if msgspec.json.decode(members["anthropic_version"]) != CLAUDE_VERSION:
-        raise BadBody(f"anthropic_version: Input should be '{CLAUDE_VERSION}'")
+    if msgspec.json.decode(members["anthropic_version"]) not in CLAUDE_VERSIONS:
+        raise BadBody(f"anthropic_version: Input should be {CLAUDE_VERSIONS[0]!r}")
     return _elsewhere(read_messages, members, where)
 
 

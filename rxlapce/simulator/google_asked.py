@@ -5,13 +5,16 @@ words. Source: the Gemini API's reference, "Generating content", and its guide, 
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from rxlapce.dialects.json_values import is_array, is_object
 from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where, joined
 from rxlapce.simulator.google_request import (
+    FREE,
     Body,
     Call,
     Content,
@@ -40,14 +43,13 @@ class GoogleAsked(Asked, frozen=True):
     sse: bool = False
 
 
-_generate: Final = msgspec.json.Decoder(Body)
-_count: Final = msgspec.json.Decoder(CountTokens)
+_T = TypeVar("_T")
 
 
-def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def _decoded(kind: type[_T], body: bytes) -> _T:
     """The typed body. Raises `BadBody` in Google's words, as far as msgspec's allow."""
     try:
-        return decoder.decode(body)
+        return msgspec.convert(_in_camel_case(msgspec.json.decode(body)), kind)
     except msgspec.ValidationError as error:
         words, _, path = str(error).partition(" - at ")
         where = path.strip("`").removeprefix("$").removeprefix(".")
@@ -57,13 +59,33 @@ def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
                 f'Invalid JSON payload received. Unknown name "{words.split("`")[1]}"{at}: Cannot find field.', where
             ) from None
         raise BadBody(f"Invalid value at '{where}': {words}", where) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadBody(f"Invalid JSON payload received. {error}") from None
+
+
+def _in_camel_case(value: Any) -> Any:
+    """The same with the members that protobuf also takes in snake_case renamed, which Google's own SDK mixes.
+
+    What is the caller's own stays: arguments, responses, schemas and labels.
+    """
+    if is_array(value):
+        return [_in_camel_case(item) for item in value]
+    if not is_object(value):
+        return value
+    renamed = {_UNDERSCORE.sub(_capital, name): member for name, member in value.items()}
+    return {name: member if name in FREE else _in_camel_case(member) for name, member in renamed.items()}
+
+
+_UNDERSCORE: Final = re.compile("_([a-z])")
+
+
+def _capital(found: re.Match[str]) -> str:
+    return found[1].upper()
 
 
 def read_generate(body: bytes, where: Where) -> Asked:
     """A request to generateContent or streamGenerateContent. Raises `BadBody`."""
-    said: Body = _decoded(_generate, body)
+    said = _decoded(Body, body)
     model, options = split_model(where.model or "")
     _check(said, model)
     config, calling = said.generation_config, said.tool_config.function_calling_config
@@ -94,7 +116,7 @@ def read_generate(body: bytes, where: Where) -> Asked:
 
 def read_count(body: bytes, where: Where) -> Asked:
     """A request to countTokens: contents alone, or a whole request. Raises `BadBody`."""
-    said: CountTokens = _decoded(_count, body)
+    said = _decoded(CountTokens, body)
     whole = said.generate_content_request
     contents = whole.contents if whole else said.contents
     if not contents:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -11,7 +12,8 @@ from rxlapce.simulator.messages_request import read_count, read_messages
 from rxlapce.simulator.options import split_model
 from rxlapce.simulator.reply import prompt_tokens
 
-CLAUDE_VERSION = "vertex-2023-10-16"
+#: Vertex AI's own version, and the one that Anthropic's Python SDK sends to every cloud (2.12, seen 2026-11-22).
+VERSIONS: Final = ("vertex-2023-10-16", "2026-10-21")
 
 
 class ClaudeOnVertex(MessagesAnswer):
@@ -51,8 +53,8 @@ def _members(body: bytes) -> dict[str, msgspec.Raw]:
         raise BadBody(f"The request body is not valid JSON: {error}") from None
     if version is None:
         raise BadBody("anthropic_version: Field required", "anthropic_version")
-    if version != CLAUDE_VERSION:
-        raise BadBody(f"anthropic_version: Input should be {CLAUDE_VERSION!r}", "anthropic_version")
+    if version not in VERSIONS:
+        raise BadBody(f"anthropic_version: Input should be {VERSIONS[0]!r}", "anthropic_version")
     return members
 
 

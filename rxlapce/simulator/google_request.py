@@ -3,9 +3,23 @@
 Source: the Gemini API's reference, "Generating content" and "Counting tokens", and Vertex AI's of the same names.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+#: The members whose own members are the caller's.
+FREE: Final = frozenset(
+    {
+        "args",
+        "labels",
+        "parameters",
+        "parametersJsonSchema",
+        "partMetadata",
+        "response",
+        "responseJsonSchema",
+        "responseSchema",
+    }
+)
 
 
 class Strict(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

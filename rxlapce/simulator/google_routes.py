@@ -60,6 +60,8 @@ def _count(body: bytes, where: Where) -> bytes:
     return pretty({"totalTokens": count, "promptTokensDetails": details}).encode() + b"\n"
 
 
+#: The list of models is under the first alone: under `/v1/models` stands OpenAI's and Anthropic's.
+_VERSIONS: Final = ("v1beta", "v1")
 _VERTEX: Final = "/v1/projects/{project}/locations/{location}/publishers/"
 _CLAUDE: Final = _VERTEX + "anthropic/models/"
 _MACHINE: Final = "/computeMetadata/v1/"
@@ -70,7 +72,7 @@ ROUTES: Final = (
     *(
         Route(f"{root}{{model}}:{verb}", vendor, read_generate, wire)
         for root, vendor, wire in (
-            ("/v1beta/models/", GEMINI, gemini_wire),
+            *((f"/{version}/models/", GEMINI, gemini_wire) for version in _VERSIONS),
             (_VERTEX + "google/models/", VERTEX, vertex_wire),
         )
         for verb in ("generateContent", "streamGenerateContent")
@@ -82,7 +84,7 @@ ROUTES: Final = (
     ),
 )
 PLAIN_ROUTES: Final = (
-    PlainRoute("POST", "/v1beta/models/{model}:countTokens", GEMINI, _count),
+    *(PlainRoute("POST", f"/{version}/models/{{model}}:countTokens", GEMINI, _count) for version in _VERSIONS),
     PlainRoute("GET", "/v1beta/models", GEMINI, _gemini_models),
     PlainRoute("POST", _VERTEX + "google/models/{model}:countTokens", VERTEX, _count),
     PlainRoute("POST", _CLAUDE + "count-tokens:rawPredict", CLAUDE_ON_VERTEX, count_tokens),

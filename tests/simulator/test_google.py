@@ -174,8 +174,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({}, "contents is not specified"),
     ({"contents": [HELLO], "messages": []}, r'Unknown name "messages": Cannot find field'),
     (
-        {"contents": [HELLO], "generationConfig": {"max_tokens": 1}},
-        r'Unknown name "max_tokens" at \'generationConfig\'',
+        {"contents": [HELLO], "generationConfig": {"maxTokens": 1}},
+        r'Unknown name "maxTokens" at \'generationConfig\'',
     ),
     ({"contents": [{"role": "assistant", "parts": [{"text": "x"}]}]}, "valid role: user, model"),
     ({"contents": [{"role": "user", "parts": []}]}, "parts must not be empty"),
@@ -237,6 +237,21 @@ def test_pictures_files_and_results_are_heard() -> None:
     )
     assert (asked.images, asked.heard, asked.prompt) == (2, "Be kind\nLook:", "Look:")
     assert read({"contents": [HELLO, called(), answered("f")]}).tool_results == ('{"n":1}',)
+
+
+def test_members_in_snake_case_are_read_too_and_the_callers_own_stay() -> None:
+    function = {"name": "f", "parameters_json_schema": {"type": "object", "properties": {"city_name": {"const": 1}}}}
+    body = {
+        "contents": [HELLO],
+        "tools": [{"function_declarations": [function]}],
+        "generation_config": {"max_output_tokens": 7, "thinkingConfig": {"include_thoughts": True}},
+    }
+    asked = read(body)
+    assert (asked.max_tokens, asked.thinking) == (7, True)
+    assert asked.tools[0].schema == function["parameters_json_schema"]
+    answer = answered("f")
+    answer["parts"][0]["functionResponse"]["response"] = {"in_snake": 1}
+    assert read({"contents": [HELLO, called(), answer]}).tool_results == ('{"in_snake":1}',)
 
 
 def test_whether_and_which_functions_are_called_is_heard() -> None:
