@@ -23,15 +23,18 @@ from typing import Any
 import click
 import msgspec
 
-from rxlapce import errors, messages, tokens
+from rxlapce import errors, messages, requests, tokens
 from rxlapce.cli.main import COMMANDS, cli
 from rxlapce.codec import frame
+from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.config.simulated import simulated_environ
 from rxlapce.daemon.server import DaemonSettings
 from rxlapce.providers import SPECS
+from rxlapce.providers.provider import Api, Provider
 from rxlapce.transports import handshake, ring, shm, unix, writer
 
 DOCS = Path(__file__).parent
-DOCUMENTS = ("protocol.md", "cli.md")
+DOCUMENTS = ("protocol.md", "cli.md", "providers.md", "requests.md")
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -144,11 +147,15 @@ def message_members() -> str:
 def nested() -> str:
     """The objects that messages hold, each under its own heading."""
     kinds: tuple[type[Any], ...] = (
-        messages.ChatRequest,
-        messages.CompletionRequest,
-        messages.Message,
-        messages.RequestedCall,
-        messages.Tool,
+        requests.ChatRequest,
+        requests.CompletionRequest,
+        requests.Message,
+        requests.Part,
+        requests.Image,
+        requests.RequestedCall,
+        requests.OpaquePart,
+        requests.Tool,
+        requests.ResponseFormat,
         messages.RingGrant,
         messages.AnsweredCall,
         messages.ErrorBody,
@@ -326,10 +333,108 @@ def variables() -> str:
     rows: list[tuple[str, str, str]] = []
     for spec in SPECS.values():
         meanings = {spec.key_env: "its key", spec.base_url_env: "its base URL"}
-        meanings |= {name: f"its {meaning}" for name, meaning in spec.extra_env.items()}
+        meanings |= {name: f"its {meaning}" for name, meaning in (spec.secret_env | spec.extra_env).items()}
+        meanings |= {name: "found by its own library" for name in spec.needs if name not in meanings}
         for name, meaning in meanings.items():
+            if not name:
+                continue
             rows.append((f"`{name}`", f"`{spec.name}`", meaning + (", enough to use it" if name in spec.needs else "")))
     return table(("variable", "provider", "meaning"), rows)
+
+
+# -- providers and requests -------------------------------------------------------------------------------------------
+
+#: Where the simulator would be: what stands before a provider's own path in the tables.
+HOST = "https://host"
+
+
+def simulated() -> Mapping[str, Provider]:
+    """Every provider, as if all were configured."""
+    return load_provider_configs_from_env(simulated_environ(HOST))
+
+
+def providers() -> str:
+    """The providers, and what configures them."""
+    return table(
+        ("provider", "what it speaks", "set"),
+        ((f"`{spec.name}`", spec.summary, " or ".join(f"`{name}`" for name in spec.needs)) for spec in SPECS.values()),
+    )
+
+
+def apis() -> str:
+    """The APIs of every provider, the first of each the one for a request that names none."""
+    rows: list[tuple[str, ...]] = []
+    for name, provider in simulated().items():
+        for api_name, api in provider.apis.items():
+            path = (api.path if api.stream_path is None else api.stream_path).replace("{model}", "MODEL")
+            counts = "yes" if api.counter is not None else ""
+            rows.append((f"`{name}`", f"`{api_name}`", api.framing.name, f"`{path}`", counts))
+    return table(("provider", "`api`", "framing", "path of a stream", "counts tokens"), rows)
+
+
+def wishes() -> dict[str, requests.ChatRequest]:
+    """A request for each member that a dialect may or may not be able to say."""
+    ask = (requests.Message(role="user", content="hi"),)
+    call = requests.RequestedCall(id="c1", name="f", arguments="{}")
+    image = requests.Image(data="iVBORw0KGgo=", media_type="image/png")
+    tool = requests.Tool(name="f")
+
+    def marked(life: requests.CacheLife) -> tuple[requests.Message, ...]:
+        return (requests.Message(role="user", parts=(requests.Part(text="hi", cache=life),)),)
+
+    def asking(**members: Any) -> requests.ChatRequest:
+        return requests.ChatRequest(**{"model": "m", "messages": ask, **members})
+
+    called = (*ask, requests.Message(role="assistant", tool_calls=(call,)))
+    return {
+        "`system` turns": asking(messages=(requests.Message(role="system", content="be brief"), *ask)),
+        "images (data)": asking(messages=(requests.Message(role="user", parts=(requests.Part(image=image),)),)),
+        "images (https URL)": asking(
+            messages=(requests.Message(role="user", parts=(requests.Part(image=requests.Image(url="https://e/x")),)),)
+        ),
+        "`tools`": asking(tools=(tool,)),
+        "calls and results as history": asking(
+            tools=(tool,), messages=(*called, requests.Message(role="tool", content="1", tool_call_id="c1"))
+        ),
+        "`tool_choice` none": asking(tools=(tool,), tool_choice="none"),
+        "`tool_choice` required": asking(tools=(tool,), tool_choice="required"),
+        "`tool_choice` by name": asking(tools=(tool,), tool_choice="f"),
+        "`parallel_tool_calls`": asking(tools=(tool,), parallel_tool_calls=False),
+        "`response_format`, a schema": asking(response_format=requests.ResponseFormat(json_schema={"type": "object"})),
+        "`response_format`, any JSON": asking(response_format=requests.ResponseFormat()),
+        "`max_tokens`": asking(max_tokens=9),
+        "`temperature`": asking(temperature=0.5),
+        "`top_p`": asking(top_p=0.5),
+        "`top_k`": asking(top_k=9),
+        "penalties": asking(presence_penalty=0.5, frequency_penalty=0.5),
+        "`stop`": asking(stop=("end",)),
+        "`seed`": asking(seed=1),
+        "`n` over 1": asking(n=2),
+        "`reasoning_effort`": asking(reasoning_effort="low"),
+        "`reasoning_tokens`": asking(reasoning_tokens=2048),
+        "cache mark, 5m": asking(messages=marked("5m")),
+        "cache mark, 1h": asking(messages=marked("1h")),
+    }
+
+
+def sayable() -> str:
+    """What each API of each provider can be asked for, found by asking."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for name, provider in simulated().items():
+        for api_name, api in provider.apis.items():
+            column = tuple("yes" if says(api, request) else "" for request in wishes().values())
+            found.setdefault(column, []).append(f"{name} `{api_name}`")
+    rows = zip(wishes(), *found, strict=True)
+    return table(("member", *("<br>".join(names) for names in found.values())), rows)
+
+
+def says(api: Api, request: requests.ChatRequest) -> bool:
+    """Whether the API has words for all of the request."""
+    try:
+        api.dialect.chat_body(request, "anthropic.claude", stream=True)
+    except errors.ProviderError:
+        return False
+    return True
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -349,6 +454,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "chunk-bytes": chunk_bytes,
     "commands": commands,
     "variables": variables,
+    "providers": providers,
+    "apis": apis,
+    "sayable": sayable,
     **{f"command-{name}": partial(command, name) for name in COMMANDS},
 }
 

@@ -3,10 +3,20 @@
 Importing this opens nothing, starts nothing, reads no environment, and does not import aiohttp.
 """
 
-from rxlapce.answer import Answer, AnswerBuilder
+from rxlapce.answer import Answer, AnswerBuilder, TurnBuilder
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, RxlapceError
 from rxlapce.flow import Exchange, FlowControl, iterate
-from rxlapce.requests import ChatRequest, CompletionRequest, Message, Tool
+from rxlapce.requests import (
+    ChatRequest,
+    CompletionRequest,
+    Image,
+    Message,
+    OpaquePart,
+    Part,
+    RequestedCall,
+    ResponseFormat,
+    Tool,
+)
 from rxlapce.tokens import (
     Finish,
     FinishKind,
@@ -33,12 +43,17 @@ __all__ = [
     "Finish",
     "FinishKind",
     "FlowControl",
+    "Image",
     "Message",
     "Opaque",
+    "OpaquePart",
+    "Part",
     "Phase",
     "ProviderError",
     "Reasoning",
     "Refusal",
+    "RequestedCall",
+    "ResponseFormat",
     "Retry",
     "RxlapceError",
     "Seam",
@@ -46,6 +61,7 @@ __all__ = [
     "Text",
     "Tool",
     "ToolCall",
+    "TurnBuilder",
     "Usage",
     "UsageReport",
     "__version__",
