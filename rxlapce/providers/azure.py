@@ -46,7 +46,7 @@ def build(settings: Settings) -> Provider:
             "azure needs AZURE_OPENAI_ENDPOINT, such as https://RESOURCE.openai.azure.com: it is in the portal under "
             "Keys and Endpoint"
         )
-    version = (settings.extra.get("version") or settings.extra.get("openai_version") or "").strip()
+    version = _setting(settings, "API version") or _setting(settings, "default API version")
     if _DATED.fullmatch(version):
         apis, models = _dated(version)
     elif version in _UNDATED:
@@ -59,7 +59,7 @@ def build(settings: Settings) -> Provider:
         name="azure",
         base_url=_resource_url(settings.base_url),
         apis=apis,
-        default_model=settings.extra.get("deployment", "").strip() or None,
+        default_model=_setting(settings, "deployment") or None,
         listing=Listing(path=models, read=openai_models),
         auth=_auth(settings),
         origin=settings.origin,
@@ -88,12 +88,16 @@ def _dated(version: str) -> tuple[Mapping[str, Api], str]:
 
 def _auth(settings: Settings) -> Auth:
     """A token that was given, else the key, else Entra ID: the order of OpenAI's own client."""
-    if given := settings.secrets.get("token"):
+    if given := settings.secrets.get("Entra token"):
         return Bearer(given)
     if settings.key is not None:
         return HeaderKey("api-key", settings.key)
-    scope = settings.extra.get("scope", "").strip() or DEFAULT_SCOPE
+    scope = _setting(settings, "Entra scope") or DEFAULT_SCOPE
     return RefreshedBearer(SharedCredential(partial(entra_token, scope), provider="azure"))
+
+
+def _setting(settings: Settings, name: str) -> str:
+    return settings.extra.get(name, "").strip()
 
 
 def _resource_url(endpoint: str) -> str:
@@ -112,9 +116,9 @@ SPEC = ProviderSpec(
     build=build,
     extra_env={
         "AZURE_OPENAI_DEPLOYMENT_NAME": "deployment",
-        "AZURE_OPENAI_API_VERSION": "version",
-        "OPENAI_API_VERSION": "openai_version",
-        "AZURE_OPENAI_SCOPE": "scope",
+        "AZURE_OPENAI_API_VERSION": "API version",
+        "OPENAI_API_VERSION": "default API version",
+        "AZURE_OPENAI_SCOPE": "Entra scope",
     },
-    secret_env={"AZURE_OPENAI_AD_TOKEN": "token"},
+    secret_env={"AZURE_OPENAI_AD_TOKEN": "Entra token"},
 )

@@ -81,7 +81,7 @@ def build(settings: Settings) -> Provider:
 
     The credential's file is read here only if no variable names the project; each fetch of a token reads it again.
     """
-    express = settings.key is not None and "token" not in settings.secrets
+    express = settings.key is not None and "access token" not in settings.secrets
     location = DEFAULT_LOCATION if express else _location(settings)
     root = "/v1" if express else f"/v1/projects/{percent_encoded(_project(settings))}/locations/{location}"
     if express and any(name in settings.extra for name in ("project", "location")):
@@ -103,24 +103,24 @@ def build(settings: Settings) -> Provider:
 
 def _auth(settings: Settings) -> Auth:
     """A token that was given, else the key of express mode, else google-auth."""
-    if given := settings.secrets.get("token"):
+    if given := settings.secrets.get("access token"):
         return Bearer(given)
     if settings.key is not None:
         return HeaderKey("x-goog-api-key", settings.key)
-    fetch = partial(google_token, _setting(settings, "credentials"))
+    fetch = partial(google_token, _setting(settings, "credential file"))
     return RefreshedBearer(SharedCredential(fetch, provider="vertex"))
 
 
 def _location(settings: Settings) -> str:
-    location = _setting(settings, "location", "cloud_location") or DEFAULT_LOCATION
+    location = _setting(settings, "location", "default location") or DEFAULT_LOCATION
     if not _LOCATION.fullmatch(location):
         raise ConfigError(f"VERTEX_LOCATION: expected a location such as us-central1, eu or global, got {location!r}")
     return location
 
 
 def _project(settings: Settings) -> str:
-    file = _setting(settings, "credentials")
-    project = _setting(settings, "project", "cloud_project") or (_project_of(Path(file)) if file else None)
+    file = _setting(settings, "credential file")
+    project = _setting(settings, "project", "default project") or (_project_of(Path(file)) if file else None)
     if not project:
         raise ConfigError(
             "vertex needs a project: set VERTEX_PROJECT_ID (or GOOGLE_CLOUD_PROJECT), or point "
@@ -192,10 +192,10 @@ SPEC = ProviderSpec(
     build=build,
     extra_env={
         "VERTEX_PROJECT_ID": "project",
-        "GOOGLE_CLOUD_PROJECT": "cloud_project",
+        "GOOGLE_CLOUD_PROJECT": "default project",
         "VERTEX_LOCATION": "location",
-        "GOOGLE_CLOUD_LOCATION": "cloud_location",
-        "GOOGLE_APPLICATION_CREDENTIALS": "credentials",
+        "GOOGLE_CLOUD_LOCATION": "default location",
+        "GOOGLE_APPLICATION_CREDENTIALS": "credential file",
     },
-    secret_env={"VERTEX_ACCESS_TOKEN": "token"},
+    secret_env={"VERTEX_ACCESS_TOKEN": "access token"},
 )
