@@ -79,7 +79,7 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], _Verdict], ...]] = (
     (
         re.compile(
             r"maximum context length|prompt is too long|context window|context size|input is too long"
-            r"|exceeds? the context|too many input tokens|maximum prompt length",
+            r"|exceeds? the context|too many input tokens|maximum prompt length|maximum number of tokens allowed",
             re.IGNORECASE,
         ),
         (ErrorKind.CONTEXT_LENGTH, None),
