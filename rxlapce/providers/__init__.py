@@ -3,7 +3,7 @@
 `SPECS` is the table: a new provider is its file and one line here.
 """
 
-from rxlapce.providers import anthropic, azure, bedrock, gemini, local, openai, vertex
+from rxlapce.providers import anthropic, azure, bedrock, gemini, local, openai, openrouter, vertex, xai
 from rxlapce.providers.spec import ProviderSpec
 
 SPECS: dict[str, ProviderSpec] = {
@@ -14,7 +14,9 @@ SPECS: dict[str, ProviderSpec] = {
         gemini.SPEC,
         azure.SPEC,
         bedrock.SPEC,
+        xai.SPEC,
         vertex.SPEC,
+        openrouter.SPEC,
         local.SPEC,
     )
 }

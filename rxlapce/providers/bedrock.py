@@ -53,6 +53,8 @@ def build(settings: Settings) -> Provider:
                 path="/model/{model}/converse",
                 stream_path="/model/{model}/converse-stream",
                 framing=EVENTSTREAM,
+                counter=converse,
+                count_path="/model/{model}/count-tokens",
             ),
             "invoke": Api(
                 dialect=BedrockInvoke(),

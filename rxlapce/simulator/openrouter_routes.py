@@ -37,9 +37,18 @@ def _listing(_body: bytes, _where: Where) -> bytes:
     return msgspec.json.encode({"data": data})
 
 
+def _key(_body: bytes, _where: Where) -> bytes:
+    """What the key may spend."""
+    data = {"label": "sk-or-v1-sim...ulator", "limit": None, "limit_remaining": None, "usage": 0, "is_free_tier": False}
+    return msgspec.json.encode({"data": data})
+
+
 ROUTES: Final = (
     Route("/openrouter/api/v1/chat/completions", OPENROUTER, read_chat, OpenRouterChatCompletion),
     Route("/openrouter/api/v1/messages", OPENROUTER, read_messages, MessagesAnswer),
     Route("/openrouter/api/v1/responses", OPENROUTER, read_responses, OpenRouterResponsesAnswer),
 )
-PLAIN_ROUTES: Final = (PlainRoute("GET", "/openrouter/api/v1/models", OPENROUTER, _listing),)
+PLAIN_ROUTES: Final = (
+    PlainRoute("GET", "/openrouter/api/v1/models", OPENROUTER, _listing),
+    PlainRoute("GET", "/openrouter/api/v1/key", OPENROUTER, _key),
+)
