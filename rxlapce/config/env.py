@@ -53,10 +53,12 @@ def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
         if not environ.get(variable, "").isprintable():
             raise ConfigError(f"{variable} holds a line end or another character that no header can have")
     return Settings(
-        key=_secret(spec.key_env, environ),
+        key=read_secret(spec.key_env, environ),
         base_url=base_url,
         extra={name: environ[variable] for variable, name in spec.extra_env.items() if environ.get(variable)},
-        secrets={name: secret for variable, name in spec.secret_env.items() if (secret := _secret(variable, environ))},
+        secrets={
+            name: secret for variable, name in spec.secret_env.items() if (secret := read_secret(variable, environ))
+        },
         origin="environment: " + ", ".join(name for name in _variables(spec) if environ.get(name)),
     )
 
@@ -68,7 +70,8 @@ def _variables(spec: ProviderSpec) -> list[str]:
     return [name for name in dict.fromkeys(named) if name]
 
 
-def _secret(variable: str, environ: Mapping[str, str]) -> Secret | None:
+def read_secret(variable: str, environ: Mapping[str, str]) -> Secret | None:
+    """The key in `variable`, None if it is not set or empty. Raises `ConfigError` for what can be no key."""
     value = environ.get(variable, "").strip()
     if any(ord(char) < 0x21 or ord(char) > 0x7E for char in value):
         raise ConfigError(

@@ -1,0 +1,147 @@
+"""A YAML document, read strictly: every wrong thing is told with its place, what was expected, and what came.
+
+A document is not made into Python objects, which would lose where each came from, drop doubled keys in silence, and
+make `no` False: its nodes are walked. YAML 1.1's surprises are errors that say how YAML read it and what to write.
+
+Source: https://yaml.org/spec/1.1/ (the version that PyYAML reads), sections 3.2.1.3 and 10.
+"""
+
+import difflib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import yaml
+
+from rxlapce.errors import ConfigError
+
+MAX_SHOWN_CHARS: Final = 60
+_PREFIX: Final = "tag:yaml.org,2002:"
+#: What YAML calls a plain word that is more than a text.
+_READ_AS: Final = {
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "null": "nothing",
+    "timestamp": "a date",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node of a document, and where it stands: `path` of keys from the top, line and column from 1."""
+
+    file: str
+    path: str
+    node: yaml.Node
+
+    def __str__(self) -> str:
+        where = self.node.start_mark
+        said = f"{self.file}:{where.line + 1}:{where.column + 1}"
+        return f"{said}: {self.path}" if self.path else said
+
+    def wrong(self, expected: str, *, nearest: Iterable[str] = (), got: str | None = None) -> ConfigError:
+        """The error that `expected` should stand here; `got` None shows what does. The nearest right name is added."""
+        shown = self._shown() if got is None else got
+        return ConfigError(f"{self}: expected {expected}, got {shown}{_did_you_mean(self._plain(), nearest)}")
+
+    def members(self, known: Collection[str] | None = None) -> dict[str, "Place"]:
+        """The mapping's values by their names. Raises `ConfigError` for a doubled name, and one not in `known`."""
+        if not isinstance(self.node, yaml.MappingNode) or self._tag() != "map":
+            raise self.wrong("a mapping (name: value)")
+        found: dict[str, Place] = {}
+        for key, value in self.node.value:
+            at = Place(self.file, self.path, key)
+            name = at.text("a name")
+            if known is not None and name not in known:
+                listed = ", ".join(known)
+                raise ConfigError(f"{at}: unknown name {_short(name)}; known: {listed}{_did_you_mean(name, known)}")
+            if name in found:
+                first = found[name].node.start_mark.line + 1
+                raise ConfigError(f"{at}: {_short(name)} stands here a second time; the first is in line {first}")
+            found[name] = Place(self.file, f"{self.path}.{name}" if self.path else name, value)
+        return found
+
+    def items(self, expected: str = "a list") -> list["Place"]:
+        """The list's items. Raises `ConfigError` for anything but a list."""
+        if not isinstance(self.node, yaml.SequenceNode) or self._tag() != "seq":
+            raise self.wrong(expected)
+        return [Place(self.file, f"{self.path}[{number}]", item) for number, item in enumerate(self.node.value)]
+
+    def text(self, expected: str = "a text") -> str:
+        """The text. Raises `ConfigError` for what YAML reads as something else, quoted or not."""
+        if not self.is_text():
+            raise self.wrong(expected)
+        return str(self.node.value)
+
+    def flag(self) -> bool:
+        """True or false. Raises `ConfigError` for anything but these two words."""
+        if self._tag() == "bool" and isinstance(self.node, yaml.ScalarNode) and self.node.value in ("true", "false"):
+            return bool(self.node.value == "true")
+        raise self.wrong("true or false", got=_short(self._plain()) if self._tag() == "bool" else None)
+
+    def is_null(self) -> bool:
+        """Whether it says null; an empty place, where something was forgotten, does not."""
+        return self._tag() == "null" and self._plain() != ""
+
+    def is_text(self) -> bool:
+        """Whether `text` gives it."""
+        return self._tag() == "str" and isinstance(self.node, yaml.ScalarNode)
+
+    def choice(self, choices: Collection[str], *, also: str = "") -> str:
+        """One of `choices`. Raises `ConfigError` for any other; `also` is what else could have stood here."""
+        listed = " or ".join((*choices, also) if also else choices)
+        said = self.text(listed)
+        if said not in choices:
+            raise self.wrong(listed, nearest=choices)
+        return said
+
+    def _tag(self) -> str:
+        return str(self.node.tag).removeprefix(_PREFIX)
+
+    def _plain(self) -> str:
+        return str(self.node.value) if isinstance(self.node, yaml.ScalarNode) else ""
+
+    def _shown(self) -> str:
+        said, tag = self._plain(), self._tag()
+        match tag:
+            case "map":
+                return "a mapping"
+            case "seq":
+                return "a list"
+            case "str":
+                return _short(said)
+            case "null":
+                return "nothing"
+            case "merge":
+                return f"{said}, which is not supported: write the members out"
+            case _ if tag in _READ_AS:
+                return f"{said}, which YAML reads as {_READ_AS[tag]}: put it in quotes if it is a text"
+            case _:
+                return f"a value with the tag {_short(str(self.node.tag))}"
+
+
+def read_document(text: str, file: str) -> Place:
+    """The one document of `text`, which is called `file` in errors. Raises `ConfigError` where it is no YAML."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
+        raise ConfigError(f"{file}{where}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not YAML: {str(error).partition(chr(10))[0]}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: nested too deeply") from None
+    if node is None:
+        raise ConfigError(f"{file}: the document is empty")
+    return Place(file, "", node)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "...")
+
+
+def _did_you_mean(said: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(said, list(names), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
