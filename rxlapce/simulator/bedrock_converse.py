@@ -146,7 +146,7 @@ class ConverseAnswer:
         yield Part.DONE, self._event("metadata", metadata)
 
     def _deltas(self, index: int, block: Block) -> Iterator[WireEvent]:
-        """The hot loop: an event is a remembered payload, one of the prepared paddings, and its frame. 0.9 us each."""
+        """The hot loop: an event is a remembered payload, one of the prepared paddings, and its frame. 2 us each."""
         memo: dict[str, bytes] = {}
         before = b'{"contentBlockIndex":%d,"delta":{' % index + block.before
         after = block.after + b"}"

@@ -25,7 +25,8 @@ _REMEMBERED_LENGTHS: Final = 1024
 class MessageKind:
     """Messages that have these headers, in this order. Memory: a prelude for each of 1024 lengths, at most.
 
-    CPU a message of 200 bytes: 0.5 us; the headers and the prelude are checksummed once for each length of payload.
+    CPU a message of 200 bytes: 0.7 us (0.6-0.7; median of 9 runs with its spread, two busy virtual CPUs, 2026-11-22),
+    since headers and prelude are checksummed once for each length of payload.
     """
 
     __slots__ = ("_block", "_starts")
