@@ -17,7 +17,7 @@ async def list_models(client: HttpSource, provider: Provider) -> list[str]:
     listing = provider.listing
     if listing is None:
         raise _has_none(provider, "lists no models")
-    url = _absolute(provider, listing.path)
+    url = provider.url(listing.path)
     models: list[str] = []
     query: str | None = ""
     for _ in range(MAX_PAGES):
@@ -45,7 +45,7 @@ async def check_health(client: HttpSource, provider: Provider) -> None:
     path = provider.health_path or (provider.listing and provider.listing.path)
     if not path:
         raise _has_none(provider, "has no endpoint that is free of charge to check by")
-    await client.fetch(_get(provider, _absolute(provider, path)), Exchange(provider=provider.name))
+    await client.fetch(_get(provider, provider.url(path)), Exchange(provider=provider.name))
 
 
 async def count_tokens(client: HttpSource, provider: Provider, request: ChatRequest, model: str) -> int:
@@ -70,10 +70,6 @@ async def count_tokens(client: HttpSource, provider: Provider, request: ChatRequ
         return api.counter.read_count(body)
     except ProviderError as error:
         raise told_by(error, call, exchange) from None
-
-
-def _absolute(provider: Provider, path: str) -> str:
-    return path if "://" in path else provider.url(path)
 
 
 def _get(provider: Provider, url: str) -> HttpCall:

@@ -1,11 +1,20 @@
-"""Any OpenAI-compatible server by its base URL: Ollama, llama.cpp, vLLM, LM Studio, a gateway of one's own."""
+"""Any OpenAI-compatible server by its base URL: Ollama, llama.cpp, vLLM, LM Studio, a gateway of one's own.
+
+Ollama's own API stands beside `/v1`, at `/api`; it is asked by `api="ollama"`.
+"""
+
+from dataclasses import replace
 
 from rxlapce.dialects.chat_completions import ChatCompletions
 from rxlapce.dialects.completions import Completions
+from rxlapce.dialects.ollama import Ollama
 from rxlapce.dialects.responses import Responses
+from rxlapce.providers.apis import NDJSON
 from rxlapce.providers.compatible import compatible
+from rxlapce.providers.provider import Api, Provider
+from rxlapce.providers.spec import Settings
 
-SPEC = compatible(
+COMPATIBLE = compatible(
     "local",
     "any OpenAI-compatible server (Ollama, llama.cpp, vLLM, ...)",
     "http://127.0.0.1:8080/v1",
@@ -19,4 +28,14 @@ SPEC = compatible(
     },
     needs=("LOCAL_BASE_URL",),
 )
-build = SPEC.build
+
+
+def build(settings: Settings) -> Provider:
+    """The provider with the user's settings; the base URL ends where `/chat/completions` begins."""
+    provider = COMPATIBLE.build(settings)
+    root = provider.base_url.rstrip("/").removesuffix("/v1")
+    ollama = Api(dialect=Ollama(), path=f"{root}/api/chat", framing=NDJSON)
+    return replace(provider, apis={**provider.apis, "ollama": ollama})
+
+
+SPEC = replace(COMPATIBLE, build=build)

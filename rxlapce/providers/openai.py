@@ -30,7 +30,10 @@ def build(settings: Settings) -> Provider:
         name="openai",
         base_url=settings.base_url or "https://api.openai.com/v1",
         apis={
-            "chat_completions": Api(dialect=ChatCompletions(), path="/chat/completions"),
+            # Only OpenAI itself knows the member that leaves its padding out; a gateway may refuse it.
+            "chat_completions": Api(
+                dialect=ChatCompletions(unpadded=settings.base_url is None), path="/chat/completions"
+            ),
             "responses": Api(
                 dialect=responses, path="/responses", counter=responses, count_path="/responses/input_tokens"
             ),

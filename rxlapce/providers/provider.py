@@ -30,9 +30,9 @@ from rxlapce.typing import Dialect, TokenCounter
 class Api:
     """One way to ask a provider: what is said, in which framing the stream comes, and where.
 
-    Paths follow the provider's base URL; `{model}` in one stands for the model as the provider's `model_in_url` says
-    it. `stream_path` is the path of a streamed request where it is another. `count_path` with `counter` is where tokens
-    are counted.
+    Paths follow the provider's base URL, or are URLs of their own; `{model}` in one stands for the model as the
+    provider's `model_in_url` says it. `stream_path` is the path of a streamed request where it is another. `count_path`
+    with `counter` is where tokens are counted.
     """
 
     dialect: Dialect[Event]
@@ -86,7 +86,7 @@ class Provider:
         return api
 
     def url(self, path: str, model: str = "") -> str:
-        """The URL of `path` with `model` in its place.
+        """The URL of `path`, which follows the base URL or is one of its own, with `model` in its place.
 
         Raises `ProviderError` (bad_request) for a name that no segment of a path can be: whoever normalizes the path on
         the way (RFC 3986 section 5.2.4) would make another endpoint of it, however it is encoded.
@@ -98,7 +98,8 @@ class Provider:
                 phase=Phase.ADMIT,
                 provider=self.name,
             )
-        return self.base_url.rstrip("/") + path.replace("{model}", self.model_in_url(model))
+        base_url = "" if "://" in path else self.base_url.rstrip("/")
+        return base_url + path.replace("{model}", self.model_in_url(model))
 
     def call(self, api: Api, request: ChatRequest, model: str, *, stream: bool) -> HttpCall:
         """The HTTP request for `request`. Raises `ProviderError` (bad_request) for what the dialect cannot say."""

@@ -1,4 +1,4 @@
-"""A vendor by convention: variables, paths, headers; and `local`, which is one."""
+"""A vendor by convention: variables, paths, headers; and `local`, which is one, and more."""
 
 from collections.abc import AsyncIterator
 
@@ -10,15 +10,16 @@ from rxlapce.dialects.chat_completions import ChatCompletions
 from rxlapce.dialects.responses import Responses
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange
+from rxlapce.providers import openai
 from rxlapce.providers.auth import Unsigned
 from rxlapce.providers.compatible import DIALECTS, PATHS, compatible
 from rxlapce.providers.discovery import check_health, list_models
 from rxlapce.providers.http import HttpClient
-from rxlapce.providers.provider import Provider, chat
+from rxlapce.providers.provider import Provider, chat, chat_stream
 from rxlapce.providers.spec import Settings
 from rxlapce.secret import Secret
 from rxlapce.simulator import Simulator
-from rxlapce.testing.asking import ask, heard
+from rxlapce.testing.asking import Collected, ask, heard
 
 REQUEST = Unsigned("POST", "http://127.0.0.1/", {}, b"")
 
@@ -77,7 +78,8 @@ def local(base_url: str) -> Provider:
 async def test_local_answers_without_a_key_in_each_of_its_apis(client: HttpClient) -> None:
     async with Simulator() as simulator:
         provider = local(f"{simulator.base_url}/v1")
-        said = {api: heard(await chat(client, provider, ask(api=api), "sim", Exchange())).text for api in provider.apis}
+        apis = [api for api in provider.apis if api != "ollama"]
+        said = {api: heard(await chat(client, provider, ask(api=api), "sim", Exchange())).text for api in apis}
         paths = [request.path for request in simulator.requests]
         assert not any("authorization" in request.headers for request in simulator.requests)
     assert all(said.values())
@@ -92,3 +94,23 @@ def test_local_speaks_as_its_servers_do() -> None:
     responses = ask(api="responses")
     body = msgspec.json.decode(provider.call(provider.api(responses, "m"), responses, "m", stream=True).body)
     assert "store" not in body
+
+
+@pytest.mark.parametrize("ending", ["/v1", "/v1/", ""])
+async def test_local_asks_ollamas_own_api_beside_the_compatible_one(ending: str, client: HttpClient) -> None:
+    async with Simulator() as simulator:
+        provider = local(simulator.base_url + ending)
+        got = Collected(chat_stream(client, provider, ask(api="ollama"), "sim:tps=0", Exchange()))
+        assert await got.end() is None
+        whole = await chat(client, provider, ask(api="ollama"), "sim:tps=0", Exchange())
+        assert [request.path for request in simulator.requests] == ["/api/chat"] * 2
+        assert simulator.requests[0].headers["accept"] == "application/x-ndjson"
+    assert len(heard(got.items).text) > 500
+    assert len(heard(whole).text) > 500
+
+
+@pytest.mark.parametrize(("base_url", "unpadded"), [(None, True), ("http://gateway/v1", False)])
+def test_only_openai_itself_is_asked_to_leave_its_padding_out(base_url: str | None, unpadded: bool) -> None:
+    provider = openai.build(Settings(key=Secret("sk-0123456789"), base_url=base_url))
+    body = provider.call(provider.api(ask(), "m"), ask(), "m", stream=True).body
+    assert ("include_obfuscation" in msgspec.json.decode(body)["stream_options"]) is unpadded
