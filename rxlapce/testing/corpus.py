@@ -6,10 +6,10 @@ the repository. Streams that the simulator writes, and made-up samples, are alwa
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rxlapce.codec.eventstream import EventStreamDecoder, MessageEvents
 from rxlapce.codec.frame import FrameDecoder
@@ -18,10 +18,17 @@ from rxlapce.codec.json_array import JsonArrayDecoder
 from rxlapce.codec.ndjson import NDJSONDecoder
 from rxlapce.codec.sse import SSEDecoder
 from rxlapce.providers.apis import APIS
+from rxlapce.simulator.play import Close, Step
+from rxlapce.simulator.recital import recite
 from rxlapce.testing.decoding import Codec
 from rxlapce.testing.mutations import Mutator
 
 STREAMS: Final = Path(os.environ.get("RXLAPCE_STREAMS") or Path(__file__).parents[2].parent / "shared" / "streams")
+
+_RECITED: Final[dict[str, Literal["chat_completions", "messages"]]] = {
+    "openai.chat.completions": "chat_completions",
+    "anthropic.messages": "messages",
+}
 
 #: Each with the bounds of its defaults, and with a small one that most inputs run into.
 CODECS: Final[dict[str, tuple[Callable[[], Codec], ...]]] = {
@@ -44,6 +51,20 @@ def recordings(api: str) -> tuple[bytes, ...]:
 
 
 @cache
+def simulated(api: str) -> tuple[bytes, ...]:
+    """Streams that the simulator writes in an API; none for one whose streams it recites nowhere."""
+    dialect = _RECITED.get(api)
+    if dialect is None:
+        return ()
+    models = ("sim:tokens=12", "sim:tokens=4,reasoning=4", "sim:tokens=6,fault=error,after=3", "sim:finish=refusal")
+    return tuple(_body(recite("What is a marble?", dialect=dialect, model=model)) for model in models)
+
+
+def _body(steps: Iterable[Step | Close]) -> bytes:
+    return b"".join(step.data for step in steps if isinstance(step, Step))
+
+
+@cache
 def mutators() -> dict[str, Mutator]:
     """The mutator of each API."""
-    return {api: Mutator(api, spoken.framing.name, recordings(api)) for api, spoken in APIS.items()}
+    return {api: Mutator(api, spoken.framing.name, recordings(api) or simulated(api)) for api, spoken in APIS.items()}

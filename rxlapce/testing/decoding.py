@@ -102,13 +102,13 @@ def decode(api: str, data: bytes, cuts: Iterable[int] = ()) -> Outcome:
     return Outcome(tuple(tokens), builder.answer(), error)
 
 
-def all_cuts(data: bytes) -> list[Iterable[int]]:
+def all_cuts(data: bytes) -> list[Sequence[int]]:
     """Whole, in pieces of 7 bytes, and byte by byte."""
     return [(), range(7, len(data), 7), range(1, len(data))]
 
 
 def decode_all_cuts(
-    api: str, data: bytes, cuttings: Sequence[Iterable[int]] | None = None, *, slower: float = 1.0
+    api: str, data: bytes, cuttings: Sequence[Sequence[int]] | None = None, *, slower: float = 1.0
 ) -> Outcome:
     """`decode` cut in each of these ways, `all_cuts` if none are given: the one outcome that all of them have.
 
@@ -116,7 +116,7 @@ def decode_all_cuts(
     """
     outcomes: list[Outcome] = []
     for places in all_cuts(data) if cuttings is None else cuttings:
-        with timed(len(data), slower):
+        with timed(len(data), len(places) + 1, slower=slower):
             outcomes.append(decode(api, data, places))
     first = outcomes[0]
     for other in outcomes[1:]:
@@ -139,7 +139,7 @@ def cut(data: bytes, places: Iterable[int]) -> Iterator[bytes]:
 
 def read_answer(dialect: Dialect[Event], body: bytes, *, slower: float = 1.0) -> list[StreamToken] | None:
     """The tokens of a unary answer; None if it is an error. Raises `Broken`."""
-    with timed(len(body), slower):
+    with timed(len(body), slower=slower):
         try:
             tokens = dialect.read_answer(body)
         except ProviderError as error:
@@ -153,7 +153,7 @@ def read_error(
     dialect: Dialect[Event], status: int, headers: Mapping[str, str], body: bytes, *, slower: float = 1.0
 ) -> ProviderError:
     """The error that an HTTP response means. Raises `Broken`."""
-    with timed(len(body) + sum(map(len, headers.values())), slower):
+    with timed(len(body) + sum(map(len, headers.values())), slower=slower):
         error = dialect.read_error(status, headers, body)
     check_error(error)
     _check(error.status == status, "another status", error.status, status)
@@ -210,12 +210,12 @@ def run_codec(make: Callable[[], Codec], data: bytes, cuts: Iterable[int] = ()) 
 
 
 def run_codec_all_cuts(
-    make: Callable[[], Codec], data: bytes, cuttings: Sequence[Iterable[int]] | None = None, *, slower: float = 1.0
+    make: Callable[[], Codec], data: bytes, cuttings: Sequence[Sequence[int]] | None = None, *, slower: float = 1.0
 ) -> list[Any]:
     """`run_codec` cut in each of these ways, `all_cuts` if none are given: the events. Raises `Broken`."""
     runs: list[tuple[list[Any], str | None]] = []
     for places in all_cuts(data) if cuttings is None else cuttings:
-        with timed(len(data), slower):
+        with timed(len(data), len(places) + 1, slower=slower):
             runs.append(run_codec(make, data, places))
     for other in runs[1:]:
         _check(other == runs[0], "other cuts, other events", runs[0], other)
@@ -274,9 +274,9 @@ def _check(holds: bool, otherwise: str, *seen: object) -> None:
 # -- cost -------------------------------------------------------------------------------------------------------------
 
 
-def cpu_limit_s(size: int) -> float:
-    """Seconds of CPU for `size` bytes: ten times what byte by byte takes, 3 s for 64 KiB; no square hides in it."""
-    return 0.4 + 40e-6 * size
+def cpu_limit_s(size: int, pieces: int = 1) -> float:
+    """Seconds of CPU for `size` bytes in so many pieces: 0.5 for 64 KiB in one, ten times what it takes; no square."""
+    return 0.3 + 3e-6 * size + 40e-6 * pieces
 
 
 def memory_limit_bytes(size: int) -> int:
@@ -285,11 +285,11 @@ def memory_limit_bytes(size: int) -> int:
 
 
 @contextmanager
-def timed(size: int, slower: float = 1.0) -> Generator[None]:
+def timed(size: int, pieces: int = 1, *, slower: float = 1.0) -> Generator[None]:
     """Raise `Broken` if the block takes this thread more than `cpu_limit_s`, times `slower`."""
     start = time.thread_time()
     yield
-    spent, limit = time.thread_time() - start, cpu_limit_s(size) * slower
+    spent, limit = time.thread_time() - start, cpu_limit_s(size, pieces) * slower
     _check(spent <= limit, "too slow: bytes, seconds of CPU, limit", size, spent, limit)
 
 

@@ -55,6 +55,8 @@ class Mutator:
             for name, value in samples
         ]
         self._bodies = [self._made_up, *(self._framer.split(body) for body in bodies)]
+        if self._wrapped:  # the first payload tells whose words the others are in
+            self._bodies += [self._made_up[start:] for start in range(1, len(self._made_up), 2)]
         self._frames = [frame for frames in self._bodies for frame in frames]
         self._names = sorted({name for frame in self._made_up for name in _names(self._load(frame.data))})
 
@@ -153,10 +155,10 @@ class Mutator:
 
     def _edit(self, value: Any, chance: random.Random) -> Any:
         """`value` with one place in it changed."""
-        places = _places(value)
-        if not places:
+        found = places(value)
+        if not found:
             return self._wrong(value, chance)
-        holder, key = chance.choice(places)
+        holder, key = chance.choice(found)
         old = holder[key]
         match chance.randrange(10):
             case 0 | 1 | 2:
@@ -168,12 +170,12 @@ class Mutator:
             case 5:
                 holder[key] = {chance.choice(self._names): old}
             case 6:
-                there, name = chance.choice(places)
+                there, name = chance.choice(found)
                 holder[key] = _copy(there[name])
             case 7:
                 other = self._load(chance.choice(self._frames).data)
-                found = _places(other)
-                holder[key] = _from(chance.choice(found)) if found else other
+                others = places(other)
+                holder[key] = _from(chance.choice(others)) if others else other
             case 8 if is_object(holder):
                 holder[chance.choice(self._names)] = holder.pop(key)
             case 8:
@@ -253,7 +255,7 @@ def _write(value: Any) -> bytes:
     return _VERBATIM.sub(lambda found: json.loads(found[0])[2:-2], text).encode("utf-8", "replace")
 
 
-def _places(value: Any) -> list[tuple[Any, Any]]:
+def places(value: Any) -> list[tuple[Any, Any]]:
     """Where something stands in `value`: (object, name) and (list, index)."""
     found: list[tuple[Any, Any]] = []
     rest = [value]
@@ -277,7 +279,7 @@ def _copy(value: Any) -> Any:
 
 
 def _names(value: Any) -> list[str]:
-    return [key for holder, key in _places(value) if isinstance(holder, dict)]
+    return [key for holder, key in places(value) if isinstance(holder, dict)]
 
 
 def _short(frames: Sequence[Frame], count: int) -> list[Frame]:

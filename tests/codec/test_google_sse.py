@@ -22,6 +22,7 @@ TABLE: dict[str, tuple[bytes, list[Event]]] = {
     "a last event of two lines": (b'data: {"b"\ndata: :2}', [Event('{"b"\n:2}')]),
     "a last event that is cut": (b'data: {"a":1}\n\ndata: {"b":', [A]),
     "a last event of lone CR": (b'data: {"a":1}\r\rdata: {"b":2}\r', [A, B]),
+    "a last event with a name and an id": (b'id: 7\nevent: e\ndata: {"b":2}', [Event('{"b":2}', "e", "7")]),
     "a comment at the end": (b'data: {"a":1}\n\n: bye\n', [A]),
     "bare JSON after events": (b'data: {"a":1}\r\n\r\n' + ERROR, [A, ERROR_EVENT]),
     "bare JSON with CRLF after an event without its blank line": (
@@ -75,6 +76,15 @@ def test_an_event_or_bare_json_past_the_bound_sets_the_error(body: bytes) -> Non
         decoder.feed(b"")
     with pytest.raises(EventTooLarge):
         decoder.close()
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_comments_past_the_bound_do_not_hide_the_last_event(size: int) -> None:
+    body = b": keep alive\n" * 8 + b"data: 1"
+    decoder, events = GoogleSSEDecoder(max_event_bytes=20), list[Event]()
+    for start in range(0, len(body), size):
+        events += decoder.feed(body[start : start + size])
+    assert events + decoder.close() == [Event("1")]
 
 
 def test_a_bound_under_one_is_refused() -> None:

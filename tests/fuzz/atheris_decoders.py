@@ -139,7 +139,13 @@ def fuzz(name: str, seconds: int, findings: Path, folder: Path) -> None:
         mutated: bytes = atheris.Mutate(data, max_size) if seed % 4 == 0 else mutate(data, chance)
         return mutated[:max_size]
 
-    limits = [f"-max_total_time={seconds}", f"-max_len={MAX_INPUT_BYTES}", "-rss_limit_mb=2048", "-timeout=60"]
+    limits = [
+        f"-max_total_time={seconds}",
+        f"-max_len={MAX_INPUT_BYTES}",
+        "-rss_limit_mb=2048",
+        "-timeout=120",
+        "-report_slow_units=100",
+    ]
     options = [*limits, "-print_final_stats=1", f"-artifact_prefix={findings}/", str(corpus)]
     atheris.Setup([sys.argv[0], *options], one_input, custom_mutator=custom)
     atheris.Fuzz()
