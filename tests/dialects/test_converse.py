@@ -156,6 +156,22 @@ def test_effort(effort: Any) -> None:
     assert body(replace(SHORT, reasoning_effort=effort))["outputConfig"] == {"effort": effort}
 
 
+@pytest.mark.parametrize(
+    ("media_type", "word"),
+    [
+        ("image/png", "png"),
+        ("image/jpeg", "jpeg"),
+        ("image/jpg", "jpeg"),
+        ("image/gif", "gif"),
+        ("image/webp", "webp"),
+    ],
+)
+def test_image_formats(media_type: str, word: str) -> None:
+    image = Part(image=Image(data="iVBO", media_type=media_type))
+    said = body(replace(SHORT, messages=(Message(role="user", parts=(image,)),)))
+    assert said["messages"][0]["content"] == [{"image": {"format": word, "source": {"bytes": "iVBO"}}}]
+
+
 def test_blank_text_is_left_out() -> None:
     turns = (Message(role="system", content=" "), Message(role="user", parts=(Part(text="\n"), Part(text="Hi"))))
     assert body(replace(SHORT, messages=turns)) == body(SHORT)

@@ -57,7 +57,11 @@ THOUGHT = {"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "s
 REDACTED = {"reasoningContent": {"redactedContent": "AAAA"}}
 CALL = {"toolUse": {"toolUseId": "c1", "name": "look", "input": {"a": [1]}}}
 SEARCH = {"toolUse": {"toolUseId": "s1", "name": "web_search", "input": {"q": "x"}, "type": "server_tool_use"}}
-FOUND: dict[str, Any] = {"toolUseId": "s1", "content": [{"text": "ab"}, {"json": {"b": 1}}], "type": "found"}
+FOUND: dict[str, Any] = {
+    "toolUseId": "s1",
+    "content": [{"text": "ab"}, {"json": {"b": 1}}, {"json": {}}],
+    "type": "found",
+}
 PICTURE = {"image": {"format": "png", "source": {"bytes": "iVBO"}}}
 
 
@@ -92,7 +96,7 @@ def test_a_streamed_answer_goes_back_as_it_came() -> None:
         stop(3),
         start(4, toolResult={"toolUseId": "s1", "type": "found"}),
         delta(4, toolResult=[{"text": "a"}]),
-        delta(4, toolResult=[{"text": "b"}, {"json": {"b": 1}}]),
+        delta(4, toolResult=[{"text": "b"}, {"json": {"b": 1}}, {"json": {}}]),
         stop(4),
         start(5, image={"format": "png"}),
         delta(5, image={"source": {"bytes": "iVBO"}}),

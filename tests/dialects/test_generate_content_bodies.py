@@ -210,6 +210,7 @@ def pictured(image: Image) -> tuple[Message, ...]:
         (pictured(Image(url="http://a.example/b.png")), "https and gs URLs alone: send this one as data"),
         (pictured(Image(url="data:image/png;base64,iVBO")), "send this one as data"),
         (pictured(Image(url="gs://bucket/b")), "media_type"),
+        ((Message(role="system", parts=(Part(image=Image(url="https://a/b")),)),), "system turn cannot hold image"),
         (marked("thought_signature", "{}"), "holds no thoughtSignature: leave it out"),
         (marked("thought_signature", '{"thoughtSignature": "S", "toolCall": 0}'), "tool call 0"),
         (marked("thought_signature", '{"thoughtSignature": "S", "toolCall": 1}', Part(tool_call=LOOK)), "tool call 1"),

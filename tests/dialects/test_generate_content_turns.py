@@ -65,6 +65,7 @@ OUTPUT = {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}
         ],
         [{"text": "a"}, PICTURE, {"text": "b"}, CODE, OUTPUT],
         [{"text": "a"}, {"text": "b", "novelty": 1, "thoughtSignature": "S"}],
+        [{"text": "a"}, {"text": "b", "partMetadata": {"k": 1}}],
         [{"functionCall": CALL, "thoughtSignature": "S", "novelty": 1}, {"functionCall": CALL}],
     ],
 )
@@ -94,9 +95,14 @@ def test_a_signature_that_does_not_say_its_text_signs_all_of_it() -> None:
     assert sent_back(Message(role="assistant", parts=(Part(text="ab"), mark))) == [
         {"text": "ab", "thoughtSignature": "S"}
     ]
-    assert sent_back(Message(role="assistant", parts=(mark,))) == [{"text": "", "thoughtSignature": "S"}]
+    alone = {"text": "", "thoughtSignature": "S"}
+    assert sent_back(Message(role="assistant", parts=(mark,))) == [alone]
+    thought = {"text": "hm", "thought": True}
+    assert sent_back(Message(role="assistant", parts=(Part(reasoning="hm"), mark))) == [thought, alone]
 
 
 def test_a_first_call_without_its_signature_says_so_and_others_keep_theirs() -> None:
     asked = streamed([{"functionCall": CALL}, {"functionCall": CALL, "thoughtSignature": "S"}])
     assert [part["thoughtSignature"] for part in sent_back(asked)] == [UNSIGNED, "S"]
+    strange = {"functionCall": CALL, "novelty": 1}
+    assert sent_back(streamed([strange])) == [{**strange, "thoughtSignature": UNSIGNED}]
