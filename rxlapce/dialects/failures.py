@@ -85,7 +85,11 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], _Verdict], ...]] = (
         (ErrorKind.CONTEXT_LENGTH, None),
     ),
     (
-        re.compile(r"credit balance|insufficient (?:credits|balance|funds)|requires more credits", re.IGNORECASE),
+        re.compile(
+            r"credit balance|insufficient (?:credits|balance|funds)|requires more credits"
+            r"|(?:doesn't|does not) have any credits|used all available credits",  # xAI, with status 403 and 429
+            re.IGNORECASE,
+        ),
         (ErrorKind.BILLING, None),
     ),
     (
@@ -232,7 +236,10 @@ def judge(problem: Problem, status: int | None) -> tuple[ErrorKind, Retry | None
     code = problem.status or status
     if code is None or 400 <= code < 500:
         for phrase, verdict in PHRASES:
-            if phrase.search(problem.message[:MAX_HEAD_CHARS]) and code != HTTPStatus.TOO_MANY_REQUESTS:
+            # A limit of tokens a minute is told in the words of one a request; only money does not come back by itself.
+            if code == HTTPStatus.TOO_MANY_REQUESTS and verdict[0] is not ErrorKind.BILLING:
+                continue
+            if phrase.search(problem.message[:MAX_HEAD_CHARS]):
                 return verdict
     if code in STATUSES:
         return STATUSES[code]

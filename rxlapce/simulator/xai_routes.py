@@ -3,6 +3,7 @@
 from typing import Final
 
 from rxlapce.simulator.chat_request import read_chat
+from rxlapce.simulator.completions import Completion, read_completions
 from rxlapce.simulator.openai_routes import listing
 from rxlapce.simulator.responses_request import read_responses
 from rxlapce.simulator.route import PlainRoute, Route
@@ -13,5 +14,6 @@ from rxlapce.simulator.xai_vendor import XAI
 ROUTES: Final = (
     Route("/xai/v1/chat/completions", XAI, read_chat, XaiChatCompletion),
     Route("/xai/v1/responses", XAI, read_responses, XaiResponsesAnswer),
+    Route("/xai/v1/completions", XAI, read_completions, Completion),
 )
 PLAIN_ROUTES: Final = (PlainRoute("GET", "/xai/v1/models", XAI, listing),)

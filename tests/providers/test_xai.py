@@ -119,3 +119,27 @@ async def test_each_shape_of_error_is_read_and_the_key_in_it_masked(body: bytes,
     assert (caught.value.kind, caught.value.provider) == (ErrorKind.AUTH, "xai")
     assert "Incorrect API key" in caught.value.message
     assert KEY not in f"{caught.value} {caught.value.raw}"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (403, "Your newly created team doesn't have any credits or licenses yet.", ErrorKind.BILLING),
+        (429, "Your team t has either used all available credits or reached its spending limit.", ErrorKind.BILLING),
+        (429, "Too many requests for team t and model m: at most 2 requests per second.", ErrorKind.RATE_LIMIT),
+        (403, "Your API key has no access to the model.", ErrorKind.AUTH),
+    ],
+)
+async def test_money_that_is_gone_is_told_from_a_limit_that_comes_back(
+    status: int, said: str, kind: ErrorKind, client: HttpClient
+) -> None:
+    body = msgspec.json.encode({"code": "Some resource has been exhausted", "error": said})
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+
+    async with ScriptedServer(script) as server:
+        with pytest.raises(ProviderError) as caught:
+            await chat(client, loaded(XAI_BASE_URL=server.url), ask(), "m", Exchange())
+    assert (caught.value.kind, caught.value.message) == (kind, said)
