@@ -128,12 +128,14 @@ class SharedCredential(Generic[T]):
         with self._lock:
             self._running = None
             now = self._now()
-            if self._held is None or self._held.value != fetched.value:
-                self._previous = self._held
+            held = self._held
+            if held is None or held.value != fetched.value:
+                self._previous = held
             self._held = fetched
-            early_s = min(self._early_s, max(fetched.expires_s - now, 0) / 10)
-            # The libraries give what they have in store, which may be the very credential that is about to expire.
-            self._refresh_from_s = max(fetched.expires_s - early_s, now + self._again_s)
+            if held is None or fetched.expires_s > held.expires_s:
+                self._refresh_from_s = fetched.expires_s - min(self._early_s, (fetched.expires_s - now) / 10)
+            else:  # what a library or a server had in store: the very one that is about to expire
+                self._refresh_from_s = now + self._again_s
         running.set_result(fetched.value)
 
     def _failure(
