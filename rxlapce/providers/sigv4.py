@@ -7,6 +7,7 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-s
 
 import asyncio
 import importlib
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -91,6 +92,7 @@ def shared(
     def fetch() -> Fetched[AwsKeys]:
         _botocore("auth")  # imported here, in the thread: not by the first signature, on the loop
         _botocore("awsrequest")
+        _hush()
         keys = find()
         return Fetched(value=keys, secrets=keys.secrets, expires_s=now() + keys.lasts_s)
 
@@ -107,13 +109,29 @@ def sign(request: Unsigned, keys: AwsKeys, *, region: str, service: str) -> dict
     unsigned = _botocore("awsrequest").AWSRequest(
         method=request.method, url=request.url, data=request.body, headers={**given, "Host": _host(request.url)}
     )
-    credentials = _botocore("credentials").Credentials(
-        keys.access_key_id,
-        keys.secret_access_key.reveal(),
-        None if keys.session_token is None else keys.session_token.reveal(),
-    )
-    _botocore("auth").SigV4Auth(credentials, service, region).add_auth(unsigned)
+    _botocore("auth").SigV4Auth(_Revealed(keys), service, region).add_auth(unsigned)
     return {name: str(value) for name, value in unsigned.headers.items() if name not in given}
+
+
+class _Revealed:
+    """Keys under the names that botocore reads, revealed only when it does."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, keys: AwsKeys) -> None:
+        self._keys = keys
+
+    @property
+    def access_key(self) -> str:
+        return self._keys.access_key_id
+
+    @property
+    def secret_key(self) -> str:
+        return self._keys.secret_access_key.reveal()
+
+    @property
+    def token(self) -> str | None:
+        return None if self._keys.session_token is None else self._keys.session_token.reveal()
 
 
 def given_keys(access_key_id: str, secret_access_key: Secret, session_token: Secret | None) -> Callable[[], AwsKeys]:
@@ -151,6 +169,16 @@ def chain(profile: str | None, region: str) -> Callable[[], AwsKeys]:
         )
 
     return find
+
+
+def _hush() -> None:
+    """Keep botocore's debug lines out of the log: they hold session tokens, and whole answers of AWS with keys.
+
+    Whoever sets a level for its logger, sets it knowingly.
+    """
+    logger = logging.getLogger("botocore")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
 
 
 def _lasts(credentials: Any) -> float:

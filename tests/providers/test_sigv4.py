@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import hmac
 import importlib
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -421,6 +422,20 @@ def test_botocore_is_not_loaded_before_a_request_needs_it() -> None:
         "sys.exit(any(name.startswith('botocore') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=20).returncode == 0
+
+
+async def test_no_key_comes_into_a_log_of_all_levels(
+    home: Path, server: Recorder, client: HttpClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process(home, 3600)
+    monkeypatch.setattr(logging.getLogger("botocore"), "level", logging.NOTSET)
+    caplog.set_level(logging.DEBUG)
+    auth = SigV4(credential=shared(chain("vended", REGION), provider="bedrock"), region=REGION)
+    await client.fetch(call(f"{server.url}/model/a/converse", b"{}", auth), Exchange())
+    assert server.last()[1]["x-amz-security-token"] == TOKEN.reveal()
+    assert logging.getLogger().isEnabledFor(logging.DEBUG)
+    assert TOKEN.reveal() not in caplog.text
+    assert KEY.reveal() not in caplog.text
 
 
 def test_no_secret_is_in_what_keys_and_signer_show_of_themselves() -> None:
