@@ -141,12 +141,7 @@ class JsonArrayDecoder:
             end, whole = (found.start(), True) if found else (len(data), False)
         else:
             end, whole = self._to_end(data, start)
-        size = len(self._element) + end - start
-        if size > self.max_element_bytes:
-            raise EventTooLarge(
-                f"an element of the JSON array is larger than max_element_bytes = {self.max_element_bytes:,}: "
-                f"{size:,} bytes of it have come"
-            )
+        self._check_size(end - start)
         if not whole:
             self._element += data[start:end]
             return end
@@ -156,9 +151,18 @@ class JsonArrayDecoder:
         self._at = _At.END if self._single else _At.NEXT
         return end
 
-    def _to_end(self, data: bytes, at: int) -> tuple[int, bool]:
+    def _check_size(self, more: int) -> None:
+        """Check that the element under way keeps within its bound with `more` bytes."""
+        size = len(self._element) + more
+        if size > self.max_element_bytes:
+            raise EventTooLarge(
+                f"an element of the JSON array is larger than max_element_bytes = {self.max_element_bytes:,}: "
+                f"{size:,} bytes of it have come"
+            )
+
+    def _to_end(self, data: bytes, start: int) -> tuple[int, bool]:
         """Where the object, array or string under way ends, and True; the end of `data` and False if it does not."""
-        size = len(data)
+        at, size = start, len(data)
         while at < size:
             if self._in_string:
                 at = self._to_string_end(data, at)
@@ -167,7 +171,7 @@ class JsonArrayDecoder:
                 at = found.end() if found else at
                 if at == size:
                     break
-                self._take_sign(data[at])
+                self._take_sign(data[at], at - start)
                 at += 1
             if not self._open and not self._in_string:
                 return at, True
@@ -186,13 +190,17 @@ class JsonArrayDecoder:
             at += 1
         return at
 
-    def _take_sign(self, sign: int) -> None:
-        """A bracket, or a quote whose string does not end in these bytes or is the element itself."""
+    def _take_sign(self, sign: int, before: int) -> None:
+        """A bracket, or a quote whose string does not end in these bytes or is the element itself.
+
+        `before`: how many of these bytes of the element stand before it.
+        """
         if sign == _QUOTE:
             self._in_string = True
         elif sign in _CLOSERS:
             self._open.append(_CLOSERS[sign])
         elif self._open.pop() != sign:
+            self._check_size(before)  # first, as for bytes that come one by one
             raise BadJsonArray(f"a bracket of the JSON array is closed by {chr(sign)!r}, which did not open it")
 
 

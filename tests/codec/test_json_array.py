@@ -182,6 +182,13 @@ def test_white_space_between_elements_is_not_held_and_not_counted() -> None:
     assert texts(read([b"[", *([b" \n" * 50] * 100), b"1", *([b"\t" * 99] * 100), b"]"], 4)) == ["1"]
 
 
+def test_of_a_bound_and_a_wrong_bracket_the_first_in_the_bytes_is_the_error() -> None:
+    body = b'[{"a"]'
+    for pieces in ([body], list(one_by_one(body))):
+        assert read(pieces, 3) == ([], "EventTooLarge")
+        assert read(pieces, 4) == ([], "BadJsonArray")
+
+
 def test_bound_must_be_positive() -> None:
     with pytest.raises(ValueError, match="max_element_bytes must be at least 1, not 0"):
         JsonArrayDecoder(0)
