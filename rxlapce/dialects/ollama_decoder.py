@@ -13,7 +13,7 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_object, loads, text_of
-from rxlapce.dialects.usage import report_usage
+from rxlapce.dialects.usage import Count, report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
     Finish,
@@ -66,8 +66,8 @@ class _Line(msgspec.Struct, gc=False):
 
 
 class _Counts(msgspec.Struct, gc=False):
-    prompt_eval_count: int | None = None
-    eval_count: int | None = None
+    prompt_eval_count: Count | None = None
+    eval_count: Count | None = None
 
 
 _decode_line: Final = msgspec.json.Decoder(_Line).decode
@@ -167,7 +167,9 @@ def _other(event: Event, out: list[StreamToken]) -> None:
     value = loads(event.data)
     if failures.find_problem(value) is not None:
         raise failures.from_value(value, event.data)
-    if is_object(value) and value:
+    if not is_object(value):
+        raise failures.malformed("a line cannot be read as a whole", event.data)
+    if value:
         out.append(Opaque(text_of(value.get("type")) or "event", event.data))
 
 

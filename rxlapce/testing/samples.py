@@ -289,6 +289,17 @@ _INVOKE: Final[list[Sample]] = [
     *_CONVERSE[-2:],
 ]
 
+_OLLAMA: Final[list[Sample]] = [
+    ("", {"model": "m", "message": {"role": "assistant", "content": "", "thinking": "hm"}, "done": False}),
+    (
+        "",
+        {"model": "m", "message": {"content": "Hi", "images": ["eA=="]}, "done": False, "logprobs": [{"token": "Hi"}]},
+    ),
+    ("", {"message": {"tool_calls": [{"id": "c", "function": {"index": 0, "name": "f", "arguments": {"a": 1}}}]}}),
+    ("", {"novel": {"a": [1]}}),
+    ("", {"message": {"content": ""}, "done": True, "done_reason": "stop", "prompt_eval_count": 7, "eval_count": 5}),
+    ("", {"error": _PROBLEM}),
+]
 #: For an API that has no samples yet.
 UNKNOWN: Final[list[Sample]] = [("", {"model": "m", "message": {"role": "assistant", "content": "Hi"}, "done": True})]
 #: The Google dialect speaks the same in two framings.
@@ -300,6 +311,7 @@ SAMPLES: Final[dict[str, list[Sample]]] = {
     "anthropic.complete": _COMPLETE,
     "gemini.streamGenerateContent?alt=sse": _GENERATE,
     "gemini.streamGenerateContent (JSON array)": _GENERATE,
+    "ollama.chat": _OLLAMA,
     "bedrock.converse-stream": _CONVERSE,
     "bedrock.invoke-with-response-stream": _INVOKE,
 }

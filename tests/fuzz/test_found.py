@@ -19,6 +19,7 @@ CHAT = "openai.chat.completions"
 MESSAGES = "anthropic.messages"
 RESPONSES = "openai.responses"
 GEMINI = "gemini.streamGenerateContent?alt=sse"
+OLLAMA = "ollama.chat"
 CONVERSE = "bedrock.converse-stream"
 INVOKE = "bedrock.invoke-with-response-stream"
 
@@ -49,6 +50,7 @@ OUT_OF_RANGE: dict[str, str] = {
     GEMINI: '{"candidates":[{"novel":1e999}]}',
     "gemini.streamGenerateContent (JSON array)": '{"candidates":[{"novel":1e999}]}',
     CONVERSE: '{"novel":1e999}',
+    OLLAMA: '{"novel":1e999}',
 }
 
 
@@ -80,6 +82,7 @@ COUNTS: list[tuple[str, list[str | tuple[str, str]]]] = [
     (RESPONSES, ['{"type":"response.completed","response":{"usage":{"input_tokens":-1}}}']),
     (MESSAGES, ['{"type":"message_delta","usage":{"input_tokens":-1}}', '{"type":"message_stop"}']),
     (GEMINI, ['{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":-1}}']),
+    (OLLAMA, ['{"done":true,"eval_count":-1}']),
     (CONVERSE, [("messageStop", "{}"), ("metadata", '{"usage":{"inputTokens":-1}}')]),
 ]
 
