@@ -195,7 +195,9 @@ class ChatRequest(DataClassJsonMixin):
 
     def cache_marks(self) -> Iterable[CacheLife]:
         """The lives of all marks on the tools and the turns, in the order of the prompt."""
-        for piece in (*self.tools, *(part for message in self.messages for part in message.parts)):
+        parts = (part for message in self.messages for part in message.parts)
+        pieces: tuple[Tool | Part, ...] = (*self.tools, *parts)
+        for piece in pieces:
             if piece.cache is not None:
                 yield piece.cache
 

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
+from rxlapce.dialects.google_details import add_details, is_googles
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 
@@ -257,7 +258,8 @@ def from_value(value: Any, raw: str) -> ProviderError:
     """The error that a stream event or a 200 body tells of (`value`, whose text is `raw`)."""
     problem = find_problem(value) or Problem("the provider reported an error without a message")
     kind, retry = judge(problem, None)
-    return ProviderError(kind, shorten(problem.message), retry=retry, request_id=problem.request_id, raw=raw)
+    error = ProviderError(kind, shorten(problem.message), retry=retry, request_id=problem.request_id, raw=raw)
+    return add_details(error, value) if is_googles(value) else error
 
 
 def malformed(what: str, raw: str) -> ProviderError:
@@ -271,9 +273,10 @@ def from_response(status: int, headers: Mapping[str, str], body: bytes, *, now: 
     Any body is possible: JSON of every shape, HTML of a proxy, nothing, bytes that are not UTF-8.
     """
     raw = body.decode("utf-8", "replace").strip()
-    problem = find_problem(loads(body)) or Problem(_describe(status, raw))
+    value = loads(body)
+    problem = find_problem(value) or Problem(_describe(status, raw))
     kind, retry = judge(Problem(problem.message, problem.words), status)
-    return ProviderError(
+    error = ProviderError(
         kind,
         shorten(problem.message),
         retry=_obey(headers.get("x-should-retry"), kind, retry),
@@ -283,6 +286,7 @@ def from_response(status: int, headers: Mapping[str, str], body: bytes, *, now: 
         request_id=request_id(headers) or problem.request_id,
         raw=raw,
     )
+    return add_details(error, value) if is_googles(value) else error
 
 
 def _obey(should_retry: str | None, kind: ErrorKind, retry: Retry | None) -> Retry | None:

@@ -13,8 +13,8 @@ from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.counting import read_count
 from rxlapce.dialects.generate_content_decoder import GenerateContentDecoder
-from rxlapce.dialects.generate_content_errors import add_details
 from rxlapce.dialects.generate_content_request import body_members
+from rxlapce.dialects.google_details import add_details
 from rxlapce.dialects.json_values import is_object, loads
 from rxlapce.dialects.turns import encode_body
 from rxlapce.errors import ProviderError

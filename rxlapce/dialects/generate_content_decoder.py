@@ -17,8 +17,8 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.generate_content_args import StreamedArguments
-from rxlapce.dialects.generate_content_errors import add_details
 from rxlapce.dialects.generate_content_wire import Chunk, read_usage
+from rxlapce.dialects.google_details import add_details
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
 from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError

@@ -75,7 +75,7 @@ def body_members(request: ChatRequest, unsigned: str | None) -> dict[str, Any]:
 
 
 def _contents(messages: tuple[Message, ...], unsigned: str | None) -> list[dict[str, Any]]:
-    """The turns. Results in a row share one user turn, in the order of their calls, which pairs them where ids do not."""
+    """The turns. Results in a row share one user turn, in the order of their calls: it pairs them where ids do not."""
     contents: list[dict[str, Any]] = []
     calls: dict[str, _Call] = {}
     spoken = (message for message in messages if message.role not in ("system", "developer"))

@@ -1,6 +1,7 @@
 """Any OpenAI-compatible server by its base URL: Ollama, llama.cpp, vLLM, LM Studio, a gateway of one's own.
 
-Ollama's own API stands beside `/v1`, at `/api`; it is asked by `api="ollama"`.
+A completion goes on from its text itself, as these servers all can. Ollama's own API stands beside `/v1`, at `/api`; it
+is asked by `api="ollama"`.
 """
 
 from dataclasses import replace
@@ -35,7 +36,7 @@ def build(settings: Settings) -> Provider:
     provider = COMPATIBLE.build(settings)
     root = provider.base_url.rstrip("/").removesuffix("/v1")
     ollama = Api(dialect=Ollama(), path=f"{root}/api/chat", framing=NDJSON)
-    return replace(provider, apis={**provider.apis, "ollama": ollama})
+    return replace(provider, apis={**provider.apis, "ollama": ollama}, completion_api_of=lambda model: "completions")
 
 
 SPEC = replace(COMPATIBLE, build=build)

@@ -188,5 +188,5 @@ async def test_every_provider_tells_a_cut_stream_and_a_refused_key_apart(tmp_pat
                     f"{provider} {api} {options}: {told!r}"
                 )
                 assert told.provider == provider
-                if kind is ErrorKind.RATE_LIMIT:
+                if kind is ErrorKind.RATE_LIMIT and api != "ollama":  # which names no time to wait
                     assert told.retry_after_s == 3, f"{provider} {api}"

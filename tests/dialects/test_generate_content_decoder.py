@@ -355,7 +355,7 @@ BAD_KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_K
         ),
         (problem(429, "RESOURCE_EXHAUSTED", "limit: 05 a minute"), ErrorKind.RATE_LIMIT, Retry.SAME, None),
         (problem(429, "RESOURCE_EXHAUSTED", "Oh", {"retryDelay": "soon"}), ErrorKind.RATE_LIMIT, Retry.SAME, None),
-        (problem(503, "UNAVAILABLE", "Oh", DELAY), ErrorKind.OVERLOADED, Retry.SAME, None),
+        (problem(503, "UNAVAILABLE", "Oh", DELAY), ErrorKind.OVERLOADED, Retry.SAME, 46.5),
         (problem(400, "INVALID_ARGUMENT", "API key not valid.", BAD_KEY), ErrorKind.AUTH, Retry.OTHER_KEY, None),
         (problem(400, "INVALID_ARGUMENT", "Oh", {"reason": []}, 7), ErrorKind.BAD_REQUEST, Retry.NEVER, None),
         (problem(404, "NOT_FOUND"), ErrorKind.BAD_REQUEST, Retry.OTHER_PROVIDER, None),

@@ -360,10 +360,8 @@ async def test_each_refusal_is_read_as_what_it_is(
     async with client.post(spoken.stream, json=streamed_body(spoken), params=spoken.query, headers=headers) as response:
         told = {key.lower(): value for key, value in response.headers.items()}
         error = APIS[spoken.api].dialect().read_error(response.status, told, await response.read())
-    # Google says Claude's quotas in its own shape, of which Anthropic's dialect reads the status alone.
-    googles = name == "vertex claude" and fault in ("quota", "rate_limit")
-    assert error.kind is (ErrorKind.RATE_LIMIT if googles else kind)
-    if fault == "rate_limit" and not googles:
+    assert error.kind is kind
+    if fault == "rate_limit":
         assert error.retry_after_s == 2
 
 

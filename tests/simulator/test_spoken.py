@@ -275,12 +275,7 @@ async def test_without_the_last_event_the_answer_is_cut(client: aiohttp.ClientSe
     ("fault", "kind", "retry"),
     [
         ("auth", {ErrorKind.AUTH}, {Retry.NEVER, Retry.OTHER_KEY}),
-        # xAI says 403 for it, as for a key that may not.
-        (
-            "quota",
-            {ErrorKind.BILLING, ErrorKind.QUOTA, ErrorKind.AUTH},
-            {Retry.NEVER, Retry.OTHER_KEY, Retry.OTHER_PROVIDER},
-        ),
+        ("quota", {ErrorKind.BILLING, ErrorKind.QUOTA}, {Retry.NEVER, Retry.OTHER_KEY, Retry.OTHER_PROVIDER}),
         ("rate_limit", {ErrorKind.RATE_LIMIT}, {Retry.SAME}),
         ("overloaded", {ErrorKind.OVERLOADED}, {Retry.SAME}),
         ("context_length", {ErrorKind.CONTEXT_LENGTH}, {Retry.NEVER, Retry.OTHER_PROVIDER}),
