@@ -9,24 +9,19 @@ import datetime
 import hashlib
 import hmac
 import importlib
-import logging
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from rxlapce.dialects.converse import Converse
-from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange
 from rxlapce.providers.auth import Unsigned
 from rxlapce.providers.call import HttpCall
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.provider import percent_encoded
-from rxlapce.providers.sigv4 import LASTING_S, LONG_BODY_BYTES, SHORT_S, AwsKeys, SigV4, chain, given_keys, shared, sign
+from rxlapce.providers.sigv4 import LONG_BODY_BYTES, SigV4, given_keys, shared, sign
 from rxlapce.secret import Secret
 from rxlapce.testing.scripted import Peer, ScriptedServer
 
@@ -296,150 +291,3 @@ async def test_a_long_body_is_signed_like_a_short_one_and_off_the_loop(
         assert len(body) == size
         assert headers["authorization"] == expected_authorization(line, headers, body, KEY)
     assert threads == ["to_thread"]
-
-
-# -- credentials ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No credentials but those that a test puts here; nothing of the machine's is read, nobody is asked."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return tmp_path
-
-
-async def found(profile: str | None) -> AwsKeys:
-    return await shared(chain(profile, REGION), provider="bedrock").get()
-
-
-async def test_keys_of_a_profile_are_found_by_botocores_chain(home: Path) -> None:
-    (home / "credentials").write_text(
-        f"[default]\naws_access_key_id = AKIDDEFAULT\naws_secret_access_key = other\n"
-        f"[work]\naws_access_key_id = {ID}\naws_secret_access_key = {KEY.reveal()}\n"
-        f"aws_session_token = {TOKEN.reveal()}\n"
-    )
-    assert await found("work") == AwsKeys(access_key_id=ID, secret_access_key=KEY, session_token=TOKEN)
-    assert (await found(None)).access_key_id == "AKIDDEFAULT"
-
-
-def process(home: Path, lives_s: float) -> Path:
-    """A profile whose credentials come from a program, for so many seconds; it counts how often it ran."""
-    program, log = home / "vend.py", home / "log"
-    program.write_text(
-        "import datetime, json, pathlib\n"
-        f"log = pathlib.Path({str(log)!r})\n"
-        "log.write_text(log.read_text() + 'x' if log.exists() else 'x')\n"
-        f"end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds={lives_s})\n"
-        "number = len(log.read_text())\n"
-        f"print(json.dumps(dict(Version=1, AccessKeyId=f'AK{{number}}', SecretAccessKey={KEY.reveal()!r},"
-        f" SessionToken={TOKEN.reveal()!r}, Expiration=end.isoformat())))\n"
-    )
-    (home / "config").write_text(f"[profile vended]\ncredential_process = {sys.executable} {program}\n")
-    return log
-
-
-@pytest.mark.parametrize(("lives_s", "lasts_s"), [(3600, LASTING_S), (300, SHORT_S)])
-async def test_keys_that_end_are_asked_for_again_before(home: Path, lives_s: float, lasts_s: float) -> None:
-    process(home, lives_s)
-    keys = await found("vended")
-    assert (keys.session_token, keys.lasts_s) == (TOKEN, lasts_s)
-
-
-async def test_botocore_renews_keys_that_live_short_when_they_are_asked_for_again(home: Path) -> None:
-    log = process(home, 300)
-    now = 1_000_000.0
-    credential = shared(chain("vended", REGION), provider="bedrock", now=lambda: now)
-    first, again = await asyncio.gather(credential.get(), credential.get())
-    assert first is again
-    ran = len(log.read_text())
-    now += SHORT_S + 1
-    renewed = await credential.get()
-    assert renewed.access_key_id != first.access_key_id
-    assert len(log.read_text()) > ran
-
-
-async def test_an_answer_that_echoes_key_and_session_token_is_scrubbed(client: HttpClient) -> None:
-    body = b'{"message":"The canonical string should have been x-amz-security-token:%s %s"}'
-    body %= (TOKEN.reveal().encode(), KEY.reveal().encode())
-
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        head = b"HTTP/1.1 403 Forbidden\r\nx-amzn-errortype: InvalidSignatureException\r\nContent-Length: %d\r\n\r\n"
-        await peer.send(head % len(body) + body)
-
-    async with ScriptedServer(script) as server:
-        with pytest.raises(ProviderError) as caught:
-            await client.fetch(call(f"{server.url}/model/a/converse", b"{}", keys(TOKEN)), Exchange())
-    assert caught.value.kind is ErrorKind.AUTH
-    shown = f"{caught.value!s} {caught.value.raw} {caught.value.args}"
-    assert "canonical string" in shown
-    assert TOKEN.reveal() not in shown
-    assert KEY.reveal() not in shown
-
-
-@pytest.mark.parametrize(
-    ("profile", "config", "said"),
-    [
-        (None, "", "set AWS_BEARER_TOKEN_BEDROCK, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"),
-        ("missing", "", "The config profile \\(missing\\) could not be found"),
-        ("half", "[profile half]\naws_access_key_id = AK\n", "Partial credentials"),
-        ("broken", "no section", "Unable to parse config file"),
-        (
-            "failing",
-            f"[profile failing]\ncredential_process = {sys.executable} -c 'raise SystemExit(3)'\n",
-            "could not be",
-        ),
-    ],
-)
-async def test_credentials_that_cannot_be_had_are_an_auth_error_that_says_why(
-    home: Path, profile: str | None, config: str, said: str, client: HttpClient
-) -> None:
-    (home / "config").write_text(config)
-    auth = SigV4(credential=shared(chain(profile, REGION), provider="bedrock"), region=REGION)
-    with pytest.raises(ProviderError, match=said) as caught:
-        await client.fetch(call("http://127.0.0.1:9/", b"{}", auth), Exchange())
-    error = caught.value
-    assert (error.kind, error.retry, error.phase) == (ErrorKind.AUTH, Retry.OTHER_PROVIDER, Phase.ADMIT)
-    assert error.provider == "bedrock"
-
-
-async def test_without_botocore_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, client: HttpClient) -> None:
-    monkeypatch.setitem(sys.modules, "botocore.auth", None)
-    with pytest.raises(ProviderError, match="pip install 'rxlapce\\[bedrock\\]'") as caught:
-        await client.fetch(call("http://127.0.0.1:9/", b"{}", keys(None)), Exchange())
-    assert (caught.value.kind, caught.value.retry) == (ErrorKind.AUTH, Retry.OTHER_PROVIDER)
-
-
-def test_botocore_is_not_loaded_before_a_request_needs_it() -> None:
-    program = (
-        "import sys; from rxlapce.config.env import load_provider_configs_from_env as load\n"
-        "load({'AWS_REGION': 'us-east-1', 'AWS_ACCESS_KEY_ID': 'a', 'AWS_SECRET_ACCESS_KEY': 'b'})\n"
-        "load({'AWS_PROFILE': 'work', 'AWS_CONFIG_FILE': '/nowhere'})\n"
-        "sys.exit(any(name.startswith('botocore') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=20).returncode == 0
-
-
-async def test_no_key_comes_into_a_log_of_all_levels(
-    home: Path, server: Recorder, client: HttpClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process(home, 3600)
-    monkeypatch.setattr(logging.getLogger("botocore"), "level", logging.NOTSET)
-    caplog.set_level(logging.DEBUG)
-    auth = SigV4(credential=shared(chain("vended", REGION), provider="bedrock"), region=REGION)
-    await client.fetch(call(f"{server.url}/model/a/converse", b"{}", auth), Exchange())
-    assert server.last()[1]["x-amz-security-token"] == TOKEN.reveal()
-    assert logging.getLogger().isEnabledFor(logging.DEBUG)
-    assert TOKEN.reveal() not in caplog.text
-    assert KEY.reveal() not in caplog.text
-
-
-def test_no_secret_is_in_what_keys_and_signer_show_of_themselves() -> None:
-    shown = f"{keys(TOKEN)!r} {given_keys(ID, KEY, TOKEN)()!r}"
-    assert ID in shown
-    assert KEY.reveal() not in shown
-    assert TOKEN.reveal() not in shown
