@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-local test-sdk test-heavy check lint bench lock clean
+.PHONY: help demo test test-local test-sdk test-aimock test-heavy check lint bench lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,20 @@ $(VENV)/.test $(VENV)/.dev $(VENV)/.sdk $(VENV)/.server: $(VENV)/.%: requirement
 	@$(PIP) install --require-hashes -r requirements/$*.txt
 	@touch $@
 
+# The mock server of `test-aimock`: the only thing here that is not Python. A machine without Node.js skips its tests.
+AIMOCK := tests/aimock
+$(AIMOCK)/node_modules: $(AIMOCK)/package.json $(AIMOCK)/package-lock.json
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  npm ci --prefix $(AIMOCK) --ignore-scripts --no-audit --no-fund --silent && touch $@ || { rm -rf $@; exit 1; }; \
+	else \
+	  echo "rxlapce: WARNING: Node.js or npm is not installed, so the tests against aimock are SKIPPED" >&2; \
+	fi
+
 demo: $(VENV)/.run ## Start the daemon and stream an answer through shared memory into the terminal
 	@$(BIN)/rxlapce demo $(ARGS)
 
 test: $(VENV)/.test ## Run the tests (under 3 minutes)
-	@$(BIN)/python -m pytest -q -n auto -m "not local_server and not sdk and not heavy" $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto -m "not local_server and not sdk and not aimock and not heavy" $(ARGS)
 
 test-local: $(VENV)/.test $(VENV)/.server ## Run the tests against a real llama.cpp server
 	@$(BIN)/python -m pytest -q -m local_server $(ARGS)
@@ -38,8 +47,11 @@ test-local: $(VENV)/.test $(VENV)/.server ## Run the tests against a real llama.
 test-sdk: $(VENV)/.test $(VENV)/.sdk ## Compare our requests with those of the vendors' own clients
 	@$(BIN)/python -m pytest -q -m sdk $(ARGS)
 
+test-aimock: $(VENV)/.test $(AIMOCK)/node_modules ## Run the tests against a mock server by others (needs Node.js)
+	@$(BIN)/python -m pytest -q -m aimock $(ARGS)
+
 test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -q -m "heavy and not local_server and not sdk" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "heavy and not local_server and not sdk and not aimock" $(ARGS)
 
 check: lint test ## Lint, format, types, import layers, tests
 
@@ -62,4 +74,4 @@ lock: $(VENV)/.python ## Resolve requirements/*.txt anew
 	done
 
 clean: ## Remove the virtual environment and all caches
-	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info $(AIMOCK)/node_modules

@@ -72,12 +72,14 @@ async def _health(configured: Mapping[str, Provider]) -> dict[str, str]:
 def _show(rows: list[dict[str, object]], configured: Mapping[str, Provider], health: Mapping[str, str]) -> None:
     """The table for people."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("PROVIDER", "CONFIGURED", "FROM", "BASE URL", "WHAT"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("PROVIDER", no_wrap=True)
+    table.add_column("CONFIGURED", no_wrap=True)
+    table.add_column("BY", overflow="fold")
     for row, spec in zip(rows, SPECS.values(), strict=True):
-        where = str(row["from"]) if row["configured"] else f"[dim]set {' or '.join(spec.needs)}[/dim]"
-        yes = "[green]yes[/green]" if row["configured"] else "[dim]no[/dim]"
-        table.add_row(spec.name, yes, where, str(row["base_url"] or ""), spec.summary)
+        if row["configured"]:
+            table.add_row(spec.name, "[green]yes[/green]", f"{row['from']}, asked at {row['base_url']}")
+        else:
+            table.add_row(spec.name, "[dim]no[/dim]", f"[dim]set {' or '.join(spec.needs)}[/dim]")
     Console(soft_wrap=False).print(table)
     for name, said in health.items():
         click.secho(f"{name}: answers" if said == OK else said, fg="green" if said == OK else "red")

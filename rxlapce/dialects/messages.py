@@ -78,7 +78,7 @@ class AnthropicMessages:
         check_said(request, said.SAID, said.WHO)
         check_turns(request.messages)
         if request.temperature is not None and request.temperature > 1:
-            raise cannot(f"{said.WHO} take a temperature from 0 to 1, not {request.temperature}")
+            raise cannot(f"{said.WHO} takes a temperature from 0 to 1, not {request.temperature}")
         members = {
             "anthropic_version": self.version,
             "max_tokens": said.max_tokens(request, self.default_max_tokens),

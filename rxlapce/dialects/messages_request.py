@@ -12,7 +12,7 @@ from rxlapce.requests import CacheLife, ChatRequest, Image, Message, Part, Tool
 
 Block = dict[str, Any]
 
-WHO: Final = "Anthropic's messages"
+WHO: Final = "Anthropic's Messages API"
 
 #: The members of `ChatRequest` that have a word here.
 SAID: Final = frozenset(
@@ -113,7 +113,7 @@ def max_tokens(request: ChatRequest, default: int) -> int:
         return default + budget
     if request.max_tokens <= budget:
         raise cannot(
-            f"{WHO} count what is thought in max_tokens: it must be larger than reasoning_tokens={budget}, "
+            f"{WHO} counts what is thought in max_tokens: it must be larger than reasoning_tokens={budget}, "
             f"not {request.max_tokens}"
         )
     return request.max_tokens
@@ -124,7 +124,7 @@ def thinking(request: ChatRequest) -> Block | None:
     tokens, effort = request.reasoning_tokens, request.reasoning_effort
     if tokens is not None and 0 < tokens < MIN_THINKING_TOKENS:
         raise cannot(
-            f"{WHO} let a model think {MIN_THINKING_TOKENS} tokens at least, or with 0 not at all; "
+            f"{WHO} lets a model think {MIN_THINKING_TOKENS} tokens at least, or with 0 not at all; "
             f"reasoning_tokens={tokens} is neither"
         )
     if tokens and effort == "none":
@@ -142,7 +142,7 @@ def output_config(request: ChatRequest) -> Block | None:
     effort = request.reasoning_effort
     if effort is not None and effort != "none":
         if effort not in _EFFORTS:
-            raise cannot(f"{WHO} know no reasoning_effort {effort!r}: say one of none, {', '.join(_EFFORTS)}")
+            raise cannot(f"{WHO} knows no reasoning_effort {effort!r}: say one of none, {', '.join(_EFFORTS)}")
         said["effort"] = effort
     wanted = request.response_format
     if wanted is not None:

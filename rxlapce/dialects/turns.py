@@ -21,15 +21,19 @@ HOLDS: Final[dict[Role, frozenset[str]]] = {
 _PIECES: Final = ("text", "image", "reasoning", "tool_call", "opaque")
 
 
+def _article(role: Role) -> str:
+    return f"an {role}" if role == "assistant" else f"a {role}"
+
+
 def check_turns(messages: tuple[Message, ...]) -> None:
     """Raise `cannot` for a turn that holds what no turn of its role says, or that answers a call without being one."""
     for turn in messages:
         if turn.tool_call_id is not None and turn.role != "tool":
-            raise cannot(f"a {turn.role} turn answers no tool call: leave its tool_call_id out")
+            raise cannot(f"{_article(turn.role)} turn answers no tool call: leave its tool_call_id out")
         for part in turn.pieces():
             kind = kind_of(part)
             if kind not in HOLDS[turn.role]:
-                raise cannot(f"a {turn.role} turn cannot hold {kind.replace('_', ' ')}: leave it out")
+                raise cannot(f"{_article(turn.role)} turn cannot hold {kind.replace('_', ' ')}: leave it out")
 
 
 def kind_of(part: Part) -> str:

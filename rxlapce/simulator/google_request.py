@@ -3,9 +3,12 @@
 Source: the Gemini API's reference, "Generating content" and "Counting tokens", and Vertex AI's of the same names.
 """
 
+import re
 from typing import Any, Final
 
 import msgspec
+
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 
 #: The members whose own members are the caller's.
 FREE: Final = frozenset(
@@ -46,11 +49,15 @@ class Response(Strict, frozen=True):
 
 
 class Blob(Strict, frozen=True):
-    """A file within the request; msgspec decodes the base64."""
+    """A file within the request, in either alphabet of base64: Google's own client writes the one for URLs."""
 
     mime_type: str
-    data: bytes
+    data: str
     display_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if _BASE64.fullmatch(self.data) is None:
+            raise ValueError("Invalid base64 encoded string")
 
 
 class File(Strict, frozen=True):

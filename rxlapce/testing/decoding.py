@@ -275,8 +275,11 @@ def _check(holds: bool, otherwise: str, *seen: object) -> None:
 
 
 def cpu_limit_s(size: int, pieces: int = 1) -> float:
-    """Seconds of CPU for `size` bytes in so many pieces: 0.5 for 64 KiB in one, ten times what it takes; no square."""
-    return 0.3 + 3e-6 * size + 40e-6 * pieces
+    """Seconds of CPU for `size` bytes in so many pieces: far more than it takes on a busy machine, and no square.
+
+    A decoder that reads anew what it has read takes minutes for 64 KiB byte by byte; this is to tell that, no more.
+    """
+    return 2.0 + 10e-6 * size + 100e-6 * pieces
 
 
 def memory_limit_bytes(size: int) -> int:

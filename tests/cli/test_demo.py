@@ -57,7 +57,7 @@ def test_without_a_key_it_says_so_what_happened_and_what_to_try_next(command: Co
     assert f"No key is set, so a simulator answers: simulator/{FAST}" in done.err
     assert "> What is backpressure" in done.err
     assert "40 (40 by the provider's count)" in done.err
-    assert "OPENAI_API_KEY or ANTHROPIC_API_KEY" in done.err
+    assert "For a real model set a key" in done.err
     assert "simulator -> daemon -> Unix socket" in done.err
     summary = {row.split("  ")[0]: row for row in done.err.splitlines() if "  " in row}
     assert list(summary) == ["tokens", "frames", "first token", "speed", "between tokens", "the way", "finish"]

@@ -82,6 +82,7 @@ def test_providers_with_keys_say_where_from_and_never_the_key(
 ) -> None:
     for spec in SPECS.values():
         monkeypatch.setenv(spec.key_env, CANARY)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://example.openai.azure.com")
     monkeypatch.setenv("LOCAL_BASE_URL", "http://127.0.0.1:8080/v1")
     done = command("providers", *flags)
     assert done.code == 0

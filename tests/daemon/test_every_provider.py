@@ -50,11 +50,11 @@ CHATTING = [(provider, api) for provider, api in ALL if api not in COMPLETING]
 async def asked(tmp_path: Path, simulator: Simulator) -> AsyncGenerator[Client]:
     """An editor at a daemon process for which every provider is the simulator."""
     environ = {**simulated_environ(simulator.base_url), "PATH": "/usr/bin:/bin", "NO_PROXY": "*"}
-    async with daemon_process(tmp_path / "d.sock", environ=environ) as daemon:
-        async with await connect(daemon.path, transport="shm") as client:
-            assert client.transport == "shm"
-            yield client
-            assert client.sequence_gaps == 0
+    path = tmp_path / "d.sock"
+    async with daemon_process(path, environ=environ), await connect(path, transport="shm") as client:
+        assert client.transport == "shm"
+        yield client
+        assert client.sequence_gaps == 0
 
 
 @pytest.fixture

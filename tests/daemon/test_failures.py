@@ -210,7 +210,7 @@ async def test_what_a_dialect_cannot_say_is_refused_before_anything_is_sent(
             client.chat(ask(provider="anthropic", seed=1)),
             anext(aiter(client.chat_stream(ask(provider="anthropic", seed=1)))),
         ):
-            with pytest.raises(ProviderError, match="take no seed") as caught:
+            with pytest.raises(ProviderError, match="takes no seed") as caught:
                 await asked
             assert (caught.value.kind, caught.value.phase) == (ErrorKind.BAD_REQUEST, Phase.ADMIT)
             assert caught.value.provider == "anthropic"
