@@ -152,7 +152,7 @@ def test_a_body_of_carriage_returns_ends_in_linear_time() -> None:
 
 def test_a_list_whose_elements_are_streamed_is_put_together_in_linear_time() -> None:
     arguments = StreamedArguments()
-    with timed(40 * 20_000):
+    with timed(20 * 20_000):
         for index in range(20_000):
             assert arguments.add({"jsonPath": f"$.list[{index}]", "numberValue": 1})
     assert json.loads(arguments.text()) == {"list": [1] * 20_000}
@@ -160,8 +160,8 @@ def test_a_list_whose_elements_are_streamed_is_put_together_in_linear_time() -> 
 
 def test_a_string_in_many_pieces_is_put_together_in_linear_time() -> None:
     arguments = StreamedArguments()
-    piece: Any = {"jsonPath": "$.text", "stringValue": "0123456789", "willContinue": True}
-    with timed(40 * 80_000):
-        for _ in range(80_000):
+    piece: Any = {"jsonPath": "$.text", "stringValue": "0123456789" * 10, "willContinue": True}
+    with timed(10 * 40_000):
+        for _ in range(40_000):
             assert arguments.add(piece)
-    assert json.loads(arguments.text()) == {"text": "0123456789" * 80_000}
+    assert json.loads(arguments.text()) == {"text": "0123456789" * 400_000}
