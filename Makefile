@@ -48,7 +48,7 @@ test-sdk: $(VENV)/.test $(VENV)/.sdk ## Compare our requests with those of the v
 	@$(BIN)/python -m pytest -q -m sdk $(ARGS)
 
 test-aimock: $(VENV)/.test $(AIMOCK)/node_modules ## Run the tests against a mock server by others (needs Node.js)
-	@$(BIN)/python -m pytest -q -m aimock $(ARGS)
+	@$(BIN)/python -m pytest -q -m aimock $(AIMOCK) $(ARGS)
 
 test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -q -m "heavy and not local_server and not sdk and not aimock" $(ARGS)
