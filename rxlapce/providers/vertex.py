@@ -43,14 +43,15 @@ def resource(model: str) -> str:
     """The name of `model` as a resource, below the location: a publisher's model, or an endpoint (a tuned model).
 
     >>> resource("gemini-2.5-flash"), resource("claude-sonnet-4@20250514")
-    ('publishers/google/models/gemini-2.5-flash', 'publishers/anthropic/models/claude-sonnet-4%4020250514')
+    ('publishers/google/models/gemini-2.5-flash', 'publishers/anthropic/models/claude-sonnet-4@20250514')
     >>> resource("endpoints/123"), resource("publishers/google/models/gemini-2.5-pro")
     ('endpoints/123', 'publishers/google/models/gemini-2.5-pro')
     """
     if _RESOURCE.fullmatch(model):
-        return quote(model)
+        return model
     publisher = "anthropic" if "claude" in model else "google"
-    return f"publishers/{publisher}/models/{percent_encoded(model)}"
+    # A version's @ may stand in a path as it is (RFC 3986 section 3.3), and does in all that Google and Anthropic show.
+    return f"publishers/{publisher}/models/{quote(model, safe='@')}"
 
 
 def api_of(model: str) -> str | None:

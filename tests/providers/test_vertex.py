@@ -143,9 +143,9 @@ def test_a_location_that_would_send_the_token_elsewhere_is_refused(location: str
     ("model", "path"),
     [
         ("gemini-2.5-pro", "publishers/google/models/gemini-2.5-pro"),
-        ("claude-opus-4@20250514", "publishers/anthropic/models/claude-opus-4%4020250514"),
+        ("claude-opus-4@20250514", "publishers/anthropic/models/claude-opus-4@20250514"),
         ("publishers/google/models/gemini-2.5-pro", "publishers/google/models/gemini-2.5-pro"),
-        ("publishers/anthropic/models/claude-opus-4@1", "publishers/anthropic/models/claude-opus-4%401"),
+        ("publishers/anthropic/models/claude-opus-4@1", "publishers/anthropic/models/claude-opus-4@1"),
         ("endpoints/1234567890", "endpoints/1234567890"),
         ("endpoints/../../x", "publishers/google/models/endpoints%2F..%2F..%2Fx"),
         ("publishers/../models/x", "publishers/google/models/publishers%2F..%2Fmodels%2Fx"),
