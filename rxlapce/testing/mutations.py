@@ -87,7 +87,7 @@ class Mutator:
         for _ in range(chance.randint(0, 3)):
             value = self._edit(value, chance)
         text = _write(value)
-        return _edit_bytes(text, chance) if chance.random() < 0.15 else text
+        return edit_bytes(text, chance) if chance.random() < 0.15 else text
 
     def _mutate(self, start: Sequence[Frame], chance: random.Random, mistakes: int, body: bytes | None = None) -> bytes:
         frames = list(start)
@@ -99,7 +99,7 @@ class Mutator:
                 self._edit_frames(frames, chance)
             else:
                 whole = body if body is not None and chance.random() < 0.5 else self._framer.join(frames)
-                return _edit_bytes(whole, chance)[:MAX_BODY_BYTES]
+                return edit_bytes(whole, chance)[:MAX_BODY_BYTES]
         return self._framer.join(frames)[:MAX_BODY_BYTES]
 
     # -- frames -------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Mutator:
         head, data = frames[at]
         value = self._load(data)
         if value is None or chance.random() < 0.08:
-            frames[at] = Frame(head, _edit_bytes(data, chance))
+            frames[at] = Frame(head, edit_bytes(data, chance))
         else:
             frames[at] = Frame(head, self._dump(self._edit(value, chance)))
 
@@ -213,7 +213,7 @@ class Mutator:
 # -- bytes ------------------------------------------------------------------------------------------------------------
 
 
-def _edit_bytes(body: bytes, chance: random.Random) -> bytes:
+def edit_bytes(body: bytes, chance: random.Random) -> bytes:
     """One mistake without regard to any structure."""
     if not body:
         return chance.randbytes(chance.randint(0, 8))

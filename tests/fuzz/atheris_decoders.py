@@ -34,9 +34,11 @@ with atheris.instrument_imports(include=["rxlapce.codec", "rxlapce.dialects", "r
     importlib.import_module("rxlapce.providers.apis")  # all dialects, codecs and operators
 
 # After the decoders, and not instrumented.
+from rxlapce.codec.frame import encode_frame  # noqa: E402
 from rxlapce.providers.apis import APIS  # noqa: E402
 from rxlapce.testing.corpus import CODECS, mutators  # noqa: E402
 from rxlapce.testing.decoding import decode_all_cuts, read_answer, read_error, run_codec_all_cuts  # noqa: E402
+from rxlapce.testing.mutations import edit_bytes  # noqa: E402
 from rxlapce.testing.samples import SAMPLES, UNARY  # noqa: E402
 
 TARGETS = [*APIS, *(f"unary:{api}" for api in APIS), *(f"codec:{name}" for name in CODECS)]
@@ -79,6 +81,8 @@ def check_codec(name: str, data: bytes) -> None:
 def target_of(name: str) -> tuple[Callable[[bytes], None], Callable[[bytes, random.Random], bytes], list[bytes]]:
     """What checks an input, what mutates one, and the inputs to start with."""
     kind, _, rest = name.rpartition(":")
+    if name == "codec:frame":
+        return lambda data: check_codec(rest, data), another_frame, [encode_frame(1, 0, 7, b"{}") * 3]
     if kind == "codec":
         mutator = mutators()[next((api for api in APIS if APIS[api].framing.name == rest), "openai.chat.completions")]
         return lambda data: check_codec(rest, data), mutator.mutate, mutator.seeds
@@ -97,6 +101,14 @@ def target_of(name: str) -> tuple[Callable[[bytes], None], Callable[[bytes, rand
         return lambda data: check_unary(rest, data), mutate, seeds
     mutator = mutators()[name]
     return lambda data: check_stream(name, data), mutator.mutate, mutator.seeds
+
+
+def another_frame(data: bytes, chance: random.Random) -> bytes:
+    """Our own frames: one more, with a right checksum, or a mistake in one."""
+    if chance.random() < 0.5:
+        return edit_bytes(data, chance)
+    frame = encode_frame(chance.randint(1, 3), chance.choice((0, 4, 8, 48)), chance.getrandbits(64), data[:60])
+    return data + frame if chance.random() < 0.5 else frame + data
 
 
 def resident_mib() -> float:
