@@ -1,25 +1,31 @@
 """`rxlapce count`: the tokens of a prompt by its provider's own count; never billed."""
 
 import os
+from pathlib import Path
 
 import click
 
 from rxlapce.cli.chat import piped
 from rxlapce.cli.loop import run
+from rxlapce.cli.options import config_option
 from rxlapce.cli.screen import json_line
-from rxlapce.config.env import load_provider_configs_from_env, proxy_for, validate_provider_configs
+from rxlapce.config.env import proxy_for, validate_provider_configs
+from rxlapce.config.sources import load_provider_configs
 from rxlapce.providers.discovery import count_tokens
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.router import Router
 
 
 @click.command()
+@config_option
 @click.option("-m", "--model", required=True, metavar="PROVIDER/MODEL", help="Whose tokens to count.")
 @click.option("-s", "--system", metavar="TEXT", help="A system prompt.")
 @click.option("--api", metavar="API", help="Which of the provider's APIs to ask by, for example responses.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.argument("prompt", nargs=-1)
-def count(model: str, system: str | None, api: str | None, as_json: bool, prompt: tuple[str, ...]) -> None:
+def count(
+    config: Path | None, model: str, system: str | None, api: str | None, as_json: bool, prompt: tuple[str, ...]
+) -> None:
     r"""Count the input tokens of PROMPT, and of what is piped in, as MODEL's provider counts them.
 
     Anthropic, Gemini, Vertex, Bedrock's Converse and OpenAI's Responses have an endpoint for it, which is never billed;
@@ -33,12 +39,12 @@ def count(model: str, system: str | None, api: str | None, as_json: bool, prompt
         raise click.UsageError("nothing to count: give a PROMPT, or pipe one in")
     turns = [Message(role="system", content=system)] if system else []
     request = ChatRequest(model=model, messages=(*turns, Message(role="user", content=text)), api=api)
-    tokens = run(_count(request))
+    tokens = run(_count(request, config))
     click.echo(json_line({"model": model, "input_tokens": tokens}) if as_json else str(tokens))
 
 
-async def _count(request: ChatRequest) -> int:
-    providers = load_provider_configs_from_env(os.environ)
+async def _count(request: ChatRequest, config: Path | None) -> int:
+    providers = load_provider_configs(os.environ, config)
     validate_provider_configs(providers)
     route = Router(providers).route(request.model)
     from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load

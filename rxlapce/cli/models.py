@@ -2,27 +2,31 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import click
 
 from rxlapce.cli.loop import run
+from rxlapce.cli.options import config_option
 from rxlapce.cli.screen import json_line, printable
-from rxlapce.config.env import load_provider_configs_from_env, proxy_for, validate_provider_configs
+from rxlapce.config.env import proxy_for, validate_provider_configs
+from rxlapce.config.sources import load_provider_configs
 from rxlapce.errors import ConfigError, ProviderError
 from rxlapce.providers.discovery import list_models
 from rxlapce.providers.provider import Provider
 
 
 @click.command()
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for machines.")
 @click.argument("names", metavar="[PROVIDER]...", nargs=-1)
-def models(names: tuple[str, ...], as_json: bool) -> None:
+def models(config: Path | None, names: tuple[str, ...], as_json: bool) -> None:
     """List the models of PROVIDER, or of every provider that is configured.
 
     The names are as `rxlapce chat -m` takes them. A provider that cannot be asked is told on standard error, and the
     exit code is then 1. Nothing of this is billed.
     """
-    configured = load_provider_configs_from_env(os.environ)
+    configured = load_provider_configs(os.environ, config)
     validate_provider_configs(configured)
     for name in names:
         if name not in configured:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from rxlapce.cli.loop import run
+from rxlapce.cli.options import config_option
 from rxlapce.config.env import (
     check_base_url,
     load_provider_configs_from_env,
@@ -17,6 +18,7 @@ from rxlapce.config.env import (
     validate_provider_configs,
 )
 from rxlapce.config.simulated import simulated_environ
+from rxlapce.config.sources import load_provider_configs
 from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
@@ -35,6 +37,7 @@ from rxlapce.transports.unix import default_socket_path
 @click.option("--simulator", is_flag=True, help="Add a provider `simulator` that needs no key and no network.")
 @click.option("--simulate", "simulated", metavar="NAME", multiple=True, type=click.Choice(list(SPECS)),
               help="Let a simulator answer as provider NAME, in its own dialect; repeatable.")  # fmt: skip
+@config_option
 @click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, as provider `local`.")
 @click.option("--default-provider", metavar="NAME", help="Who answers a model name without PROVIDER/ in front.")
 @click.option("--ring-kib", type=click.IntRange(4, 1 << 20), default=1024, show_default=True, help="Ring of a client.")
@@ -51,6 +54,7 @@ def serve(
     path: Path | None,
     simulator: bool,
     simulated: tuple[str, ...],
+    config: Path | None,
     base_url: str | None,
     default_provider: str | None,
     ring_kib: int,
@@ -76,7 +80,7 @@ def serve(
     settings = DaemonSettings(path=path or default_socket_path(), ring_bytes=ring_kib * 1024, drain_s=drain_s)
     as_json = None if log_format == "auto" else log_format == "json"
     daemon = Daemon(settings, log=logger(level=log_level, as_json=as_json))
-    run(_serve(daemon, environ, simulator, simulated, default_provider, ready_fd, lifeline_fd))
+    run(_serve(daemon, environ, config, simulator, simulated, default_provider, ready_fd, lifeline_fd))
     if own_folder:
         with contextlib.suppress(OSError):  # it is not empty, or whoever made it was faster
             settings.path.parent.rmdir()
@@ -85,6 +89,7 @@ def serve(
 async def _serve(
     daemon: Daemon,
     environ: Mapping[str, str],
+    config: Path | None,
     simulator: bool,
     simulated: tuple[str, ...],
     default_provider: str | None,
@@ -92,7 +97,7 @@ async def _serve(
     lifeline_fd: int | None,
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        providers = load_provider_configs_from_env(environ)
+        providers = load_provider_configs(environ, config)
         if simulator or simulated:
             found = await stack.enter_async_context(_simulated())
             names = (*simulated, "simulator") if simulator else simulated

@@ -10,6 +10,8 @@ from dataclasses import replace
 import click
 import msgspec
 
+from rxlapce.cli.screen import json_line
+from rxlapce.config.simulated import simulated_environ
 from rxlapce.secret import Secret
 from rxlapce.simulator import SHOWCASE, Options, Served, Simulator, describe
 
@@ -95,9 +97,12 @@ async def _serve(simulator: Simulator, *, as_json: bool) -> None:
 
 def _announce(url: str, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.encode({"url": url, "models": SHOWCASE}).decode())
+        click.echo(json_line({"url": url, "models": SHOWCASE, "environ": simulated_environ(url)}))
     else:
-        click.echo(f"Simulated provider on {url} (OpenAI: {url}/v1, Anthropic: {url}). Models worth trying:")
+        click.echo(f"Simulated provider on {url} (every dialect, by the paths of its vendor). To ask it as one of them:")
+        for name, value in simulated_environ(url).items():
+            click.echo(f"  export {name}={value}")
+        click.echo("Models worth trying:")
         for name, meaning in SHOWCASE.items():
             click.echo(f"  {name:<38} {meaning}")
     sys.stdout.flush()

@@ -1,0 +1,10 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+
+import click
+
+config_option = click.option(
+    "--config", type=click.Path(path_type=Path), envvar="RXLAPCE_CONFIG", show_envvar=True,
+    help="A YAML file with further OpenAI-compatible vendors.",
+)  # fmt: skip
