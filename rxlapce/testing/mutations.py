@@ -158,6 +158,7 @@ class Mutator:
         found = places(value)
         if not found:
             return self._wrong(value, chance)
+        many = 300 if len(found) < 100 else 3  # once, or a few mistakes would make a value that fills the memory
         holder, key = chance.choice(found)
         old = holder[key]
         match chance.randrange(10):
@@ -166,7 +167,7 @@ class Mutator:
             case 3:
                 del holder[key]
             case 4:
-                holder[key] = [old] * chance.choice((1, 2, 300))
+                holder[key] = [old] * chance.choice((1, 2, many))
             case 5:
                 holder[key] = {chance.choice(self._names): old}
             case 6:
@@ -179,7 +180,7 @@ class Mutator:
             case 8 if is_object(holder):
                 holder[chance.choice(self._names)] = holder.pop(key)
             case 8:
-                holder[key:key] = [_copy(old) for _ in range(chance.choice((1, 2, 100)))]
+                holder[key:key] = [_copy(old) for _ in range(chance.choice((1, 2, many)))]
             case _:
                 holder[key] = old * chance.choice((0, 2, 50)) if isinstance(old, str | int) else None
         return value
