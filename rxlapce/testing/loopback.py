@@ -1,6 +1,7 @@
 """The same question asked twice at one loopback server: by us, and by a vendor's own client."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -102,19 +103,32 @@ class Loopback:
         return asked[-1], said
 
     async def compare(
-        self, ours: Ask, theirs: Callable[[], Any], rules: Iterable[Rule] = (), says: Headers = as_they_are
+        self,
+        ours: Ask,
+        theirs: Callable[[], Any],
+        rules: Iterable[Rule] = (),
+        *,
+        says: Headers = as_they_are,
+        proof: Headers = as_they_are,
     ) -> list[str]:
         """Ask twice, and return what differs: method, path and query, headers, body.
 
-        `says` puts the vendor's headers into our words, where another version or way of authentication is meant.
+        `says` puts the vendor's headers into our words, where another version or way of authentication is meant;
+        `proof` takes from both sides' what cannot be the same twice, such as a signature.
         """
         own, _ = await ours()
         other, _ = await self.theirs(theirs)
         return [
             *differences(f"{own.method} {own.target}", f"{other.method} {other.target}", "request"),
-            *differences(headers_of(own), says(headers_of(other)), "headers"),
+            *differences(proof(headers_of(own)), proof(says(headers_of(other))), "headers"),
             *disagreements(body_of(own), body_of(other), rules),
         ]
+
+
+def parsed(said: Said) -> Said:
+    """`said` with its calls' arguments as JSON values: some vendors' clients know them only so."""
+    calls: Any = tuple((call_id, name, json.loads(arguments)) for call_id, name, arguments in said.calls)
+    return Said(said.text, said.reasoning, calls, said.finish_raw, said.model, said.usage)
 
 
 def body_of(asked: Asked) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Our messages beside those of Anthropic's own client: the requests, and what each reads in the answers."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +10,7 @@ from rxlapce.config.env import load_provider_configs_from_env
 from rxlapce.requests import ChatRequest, Image, Message, OpaquePart, Part, RequestedCall, ResponseFormat, Tool
 from rxlapce.testing.agreement import Case, both, only_text, rewrites
 from rxlapce.testing.asking import Said
-from rxlapce.testing.loopback import Loopback
+from rxlapce.testing.loopback import Loopback, parsed
 
 pytestmark = pytest.mark.sdk
 
@@ -257,8 +256,10 @@ CASES = [
 ]
 
 
-def client(anthropic: ModuleType, loop: Loopback) -> Any:
-    return anthropic.Anthropic(api_key="sk-ant-dummy", base_url=loop.base_url, max_retries=0)
+@pytest.fixture(scope="module")
+def theirs(loop: Loopback, vendor: Callable[[str], ModuleType]) -> Iterator[Any]:
+    with vendor("anthropic").Anthropic(api_key="sk-ant-dummy", base_url=loop.base_url, max_retries=0) as client:
+        yield client
 
 
 def in_our_words(headers: dict[str, str]) -> dict[str, str]:
@@ -276,51 +277,44 @@ def request_of(case: Case) -> ChatRequest:
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_a_request_means_what_anthropics_client_says(
-    case: Case, stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
+    case: Case, stream: bool, loop: Loopback, theirs: Any
 ) -> None:
     provider = loop.provider("anthropic", ENVIRON)
-    with client(vendor("anthropic"), loop) as theirs:
 
-        def ask() -> Any:
-            if stream:
-                return list(theirs.messages.create(model="sim", stream=True, **case.theirs))
-            return theirs.messages.create(model="sim", **case.theirs)
+    def ask() -> Any:
+        if stream:
+            return list(theirs.messages.create(model="sim", stream=True, **case.theirs))
+        return theirs.messages.create(model="sim", **case.theirs)
 
-        found = await loop.compare(
-            lambda: loop.ours(provider, request_of(case), stream=stream), ask, case.rules, in_our_words
-        )
+    found = await loop.compare(
+        lambda: loop.ours(provider, request_of(case), stream=stream), ask, case.rules, says=in_our_words
+    )
     assert found == []
 
 
 @pytest.mark.parametrize(
     "name", ["plain", "system and several turns", "thoughts, calls and results in the history", "prompt cache"]
 )
-async def test_tokens_are_counted_as_by_anthropics_client(
-    name: str, loop: Loopback, vendor: Callable[[str], ModuleType]
-) -> None:
+async def test_tokens_are_counted_as_by_anthropics_client(name: str, loop: Loopback, theirs: Any) -> None:
     provider = loop.provider("anthropic", ENVIRON)
     case = next(case for case in CASES if case.name == name)
     counted = {member: value for member, value in case.theirs.items() if member != "max_tokens"}
-    with client(vendor("anthropic"), loop) as theirs:
 
-        def ask() -> Any:
-            return theirs.messages.count_tokens(model="sim", **counted)
+    def ask() -> Any:
+        return theirs.messages.count_tokens(model="sim", **counted)
 
-        found = await loop.compare(lambda: loop.our_count(provider, request_of(case)), ask, case.rules, in_our_words)
-        assert found == []
-        _, said = await loop.theirs(ask)
+    found = await loop.compare(lambda: loop.our_count(provider, request_of(case)), ask, case.rules, says=in_our_words)
+    assert found == []
+    _, said = await loop.theirs(ask)
     _, count = await loop.our_count(provider, request_of(case))
     assert count == said.input_tokens
 
 
-async def test_models_are_listed_as_by_anthropics_client(loop: Loopback, vendor: Callable[[str], ModuleType]) -> None:
+async def test_models_are_listed_as_by_anthropics_client(loop: Loopback, theirs: Any) -> None:
     provider = loop.provider("anthropic", ENVIRON)
-    with client(vendor("anthropic"), loop) as theirs:
-        found = await loop.compare(
-            lambda: loop.our_models(provider), lambda: list(theirs.models.list()), says=in_our_words
-        )
-        assert found == []
-        _, models = await loop.theirs(lambda: list(theirs.models.list()))
+    found = await loop.compare(lambda: loop.our_models(provider), lambda: list(theirs.models.list()), says=in_our_words)
+    assert found == []
+    _, models = await loop.theirs(lambda: list(theirs.models.list()))
     _, listed = await loop.our_models(provider)
     assert listed == [model.id for model in models]
 
@@ -355,27 +349,20 @@ def said_by(message: Any) -> Said:
     )
 
 
-def parsed(said: Said) -> Said:
-    """`said` with its calls' arguments as JSON values: in a whole answer they are no text."""
-    calls: Any = tuple((call_id, name, json.loads(arguments)) for call_id, name, arguments in said.calls)
-    return Said(said.text, said.reasoning, calls, said.finish_raw, said.model, said.usage)
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("options", "more"), [case[1:] for case in ASKED], ids=[case[0] for case in ASKED])
 async def test_an_answer_is_read_as_by_anthropics_client(
-    options: str, more: dict[str, Any], stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
+    options: str, more: dict[str, Any], stream: bool, loop: Loopback, theirs: Any
 ) -> None:
-    with client(vendor("anthropic"), loop) as theirs:
 
-        def ask() -> Any:
-            asked = {"model": f"sim{options}", "messages": [USER], "max_tokens": 4096, **more}
-            if not stream:
-                return theirs.messages.create(**asked)
-            with theirs.messages.stream(**asked) as events:
-                return events.get_final_message()
+    def ask() -> Any:
+        asked = {"model": f"sim{options}", "messages": [USER], "max_tokens": 4096, **more}
+        if not stream:
+            return theirs.messages.create(**asked)
+        with theirs.messages.stream(**asked) as events:
+            return events.get_final_message()
 
-        _, message = await loop.theirs(ask)
+    _, message = await loop.theirs(ask)
     provider = loop.provider("anthropic", ENVIRON)
     read = await loop.reads(provider, ChatRequest(model="anthropic/sim", messages=HI), stream=stream)
     assert parsed(read) == said_by(message)

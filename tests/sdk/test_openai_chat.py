@@ -1,7 +1,7 @@
 """Our chat completions beside those of OpenAI's own client: the requests, and what each reads in the answers."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -215,36 +215,34 @@ CASES = [
 ]
 
 
-def client(openai: ModuleType, loop: Loopback) -> Any:
-    return openai.OpenAI(
+@pytest.fixture(scope="module")
+def theirs(loop: Loopback, vendor: Callable[[str], ModuleType]) -> Iterator[Any]:
+    with vendor("openai").OpenAI(
         api_key="sk-dummy", organization="org-1", project="proj_1", base_url=f"{loop.base_url}/v1", max_retries=0
-    )
+    ) as client:
+        yield client
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_request_means_what_openais_client_says(
-    case: Case, stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
-) -> None:
+async def test_a_request_means_what_openais_client_says(case: Case, stream: bool, loop: Loopback, theirs: Any) -> None:
     provider = loop.provider("openai", ENVIRON)
     request = ChatRequest(model="openai/sim", **case.ours)
-    with client(vendor("openai"), loop) as theirs:
 
-        def ask() -> Any:
-            if stream:
-                return list(theirs.chat.completions.create(model="sim", stream=True, **case.theirs))
-            return theirs.chat.completions.create(model="sim", **case.theirs)
+    def ask() -> Any:
+        if stream:
+            return list(theirs.chat.completions.create(model="sim", stream=True, **case.theirs))
+        return theirs.chat.completions.create(model="sim", **case.theirs)
 
-        rules = (*case.rules, USAGE_IN_STREAMS) if stream else case.rules
-        assert await loop.compare(lambda: loop.ours(provider, request, stream=stream), ask, rules) == []
+    rules = (*case.rules, USAGE_IN_STREAMS) if stream else case.rules
+    assert await loop.compare(lambda: loop.ours(provider, request, stream=stream), ask, rules) == []
 
 
-async def test_models_are_listed_as_by_openais_client(loop: Loopback, vendor: Callable[[str], ModuleType]) -> None:
-    with client(vendor("openai"), loop) as theirs:
-        provider = loop.provider("openai", ENVIRON)
-        assert await loop.compare(lambda: loop.our_models(provider), lambda: list(theirs.models.list())) == []
-        _, listed = await loop.our_models(provider)
-        _, models = await loop.theirs(lambda: list(theirs.models.list()))
+async def test_models_are_listed_as_by_openais_client(loop: Loopback, theirs: Any) -> None:
+    provider = loop.provider("openai", ENVIRON)
+    assert await loop.compare(lambda: loop.our_models(provider), lambda: list(theirs.models.list())) == []
+    _, listed = await loop.our_models(provider)
+    _, models = await loop.theirs(lambda: list(theirs.models.list()))
     assert listed == [model.id for model in models]
 
 
@@ -266,20 +264,19 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("options", "more"), [case[1:] for case in ASKED], ids=[case[0] for case in ASKED])
 async def test_an_answer_is_read_as_by_openais_client(
-    options: str, more: dict[str, Any], stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
+    options: str, more: dict[str, Any], stream: bool, loop: Loopback, theirs: Any
 ) -> None:
-    with client(vendor("openai"), loop) as theirs:
 
-        def ask() -> Any:
-            asked = {"model": f"sim{options}", "messages": [USER], **more}
-            if not stream:
-                return theirs.chat.completions.create(**asked)
-            with theirs.chat.completions.stream(**asked, stream_options={"include_usage": True}) as events:
-                for _ in events:
-                    pass
-                return events.current_completion_snapshot
+    def ask() -> Any:
+        asked = {"model": f"sim{options}", "messages": [USER], **more}
+        if not stream:
+            return theirs.chat.completions.create(**asked)
+        with theirs.chat.completions.stream(**asked, stream_options={"include_usage": True}) as events:
+            for _ in events:
+                pass
+            return events.current_completion_snapshot
 
-        _, said = await loop.theirs(ask)
+    _, said = await loop.theirs(ask)
     choice = said.choices[0]
     provider = loop.provider("openai", ENVIRON)
     read = await loop.reads(provider, ChatRequest(model="openai/sim", messages=HI), stream=stream)

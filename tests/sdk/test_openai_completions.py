@@ -1,6 +1,6 @@
 """Our legacy completions beside those of OpenAI's own client: the requests, and what each reads in the answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -34,8 +34,10 @@ CASES = [
 ]
 
 
-def client(openai: ModuleType, loop: Loopback) -> Any:
-    return openai.OpenAI(api_key="sk-dummy", base_url=f"{loop.base_url}/v1", max_retries=0)
+@pytest.fixture(scope="module")
+def theirs(loop: Loopback, vendor: Callable[[str], ModuleType]) -> Iterator[Any]:
+    with vendor("openai").OpenAI(api_key="sk-dummy", base_url=f"{loop.base_url}/v1", max_retries=0) as client:
+        yield client
 
 
 def request_of(ours: Any) -> ChatRequest:
@@ -44,35 +46,29 @@ def request_of(ours: Any) -> ChatRequest:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_request_means_what_openais_client_says(
-    case: Case, stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
-) -> None:
+async def test_a_request_means_what_openais_client_says(case: Case, stream: bool, loop: Loopback, theirs: Any) -> None:
     provider = loop.provider("openai", ENVIRON)
-    with client(vendor("openai"), loop) as theirs:
 
-        def ask() -> Any:
-            if stream:
-                return list(theirs.completions.create(model="sim", stream=True, **case.theirs))
-            return theirs.completions.create(model="sim", **case.theirs)
+    def ask() -> Any:
+        if stream:
+            return list(theirs.completions.create(model="sim", stream=True, **case.theirs))
+        return theirs.completions.create(model="sim", **case.theirs)
 
-        rules = (USAGE_IN_STREAMS,) if stream else ()
-        found = await loop.compare(lambda: loop.ours(provider, request_of(case.ours), stream=stream), ask, rules)
+    rules = (USAGE_IN_STREAMS,) if stream else ()
+    found = await loop.compare(lambda: loop.ours(provider, request_of(case.ours), stream=stream), ask, rules)
     assert found == []
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_an_answer_is_read_as_by_openais_client(
-    stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
-) -> None:
-    with client(vendor("openai"), loop) as theirs:
+async def test_an_answer_is_read_as_by_openais_client(stream: bool, loop: Loopback, theirs: Any) -> None:
 
-        def ask() -> list[Any]:
-            if stream:
-                more = {"stream": True, "stream_options": {"include_usage": True}}
-                return list(theirs.completions.create(model="sim:tokens=30", prompt="Once", **more))
-            return [theirs.completions.create(model="sim:tokens=30", prompt="Once")]
+    def ask() -> list[Any]:
+        if stream:
+            more = {"stream": True, "stream_options": {"include_usage": True}}
+            return list(theirs.completions.create(model="sim:tokens=30", prompt="Once", **more))
+        return [theirs.completions.create(model="sim:tokens=30", prompt="Once")]
 
-        _, pieces = await loop.theirs(ask)
+    _, pieces = await loop.theirs(ask)
     read = await loop.reads(loop.provider("openai", ENVIRON), request_of({"prompt": "Once"}), stream=stream)
     choices = [choice for piece in pieces for choice in piece.choices]
     usage = pieces[-1].usage

@@ -1,7 +1,7 @@
 """Our responses beside those of OpenAI's own client: the requests, and what each reads in the answers."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -192,8 +192,10 @@ CASES = [
 ]
 
 
-def client(openai: ModuleType, loop: Loopback) -> Any:
-    return openai.OpenAI(api_key="sk-dummy", base_url=f"{loop.base_url}/v1", max_retries=0)
+@pytest.fixture(scope="module")
+def theirs(loop: Loopback, vendor: Callable[[str], ModuleType]) -> Iterator[Any]:
+    with vendor("openai").OpenAI(api_key="sk-dummy", base_url=f"{loop.base_url}/v1", max_retries=0) as client:
+        yield client
 
 
 def request_of(case: Case) -> ChatRequest:
@@ -202,37 +204,31 @@ def request_of(case: Case) -> ChatRequest:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_request_means_what_openais_client_says(
-    case: Case, stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
-) -> None:
+async def test_a_request_means_what_openais_client_says(case: Case, stream: bool, loop: Loopback, theirs: Any) -> None:
     provider = loop.provider("openai", ENVIRON)
-    with client(vendor("openai"), loop) as theirs:
 
-        def ask() -> Any:
-            if stream:
-                return list(theirs.responses.create(model="sim", stream=True, **case.theirs))
-            return theirs.responses.create(model="sim", **case.theirs)
+    def ask() -> Any:
+        if stream:
+            return list(theirs.responses.create(model="sim", stream=True, **case.theirs))
+        return theirs.responses.create(model="sim", **case.theirs)
 
-        rules = (*case.rules, NOT_STORED)
-        found = await loop.compare(lambda: loop.ours(provider, request_of(case), stream=stream), ask, rules)
+    rules = (*case.rules, NOT_STORED)
+    found = await loop.compare(lambda: loop.ours(provider, request_of(case), stream=stream), ask, rules)
     assert found == []
 
 
 @pytest.mark.parametrize("name", ["plain", "images by data and by URL", "thoughts, calls and results in the history"])
-async def test_tokens_are_counted_as_by_openais_client(
-    name: str, loop: Loopback, vendor: Callable[[str], ModuleType]
-) -> None:
+async def test_tokens_are_counted_as_by_openais_client(name: str, loop: Loopback, theirs: Any) -> None:
     provider = loop.provider("openai", ENVIRON)
     case = next(case for case in CASES if case.name == name)
     counted = {member: value for member, value in case.theirs.items() if member != "include"}
-    with client(vendor("openai"), loop) as theirs:
 
-        def ask() -> Any:
-            return theirs.responses.input_tokens.count(model="sim", **counted)
+    def ask() -> Any:
+        return theirs.responses.input_tokens.count(model="sim", **counted)
 
-        found = await loop.compare(lambda: loop.our_count(provider, request_of(case)), ask, case.rules)
-        assert found == []
-        _, said = await loop.theirs(ask)
+    found = await loop.compare(lambda: loop.our_count(provider, request_of(case)), ask, case.rules)
+    assert found == []
+    _, said = await loop.theirs(ask)
     _, count = await loop.our_count(provider, request_of(case))
     assert count == said.input_tokens
 
@@ -248,20 +244,19 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize(("options", "more"), [case[1:] for case in ASKED], ids=[case[0] for case in ASKED])
 async def test_an_answer_is_read_as_by_openais_client(
-    options: str, more: dict[str, Any], stream: bool, loop: Loopback, vendor: Callable[[str], ModuleType]
+    options: str, more: dict[str, Any], stream: bool, loop: Loopback, theirs: Any
 ) -> None:
-    with client(vendor("openai"), loop) as theirs:
 
-        def ask() -> Any:
-            asked = {"model": f"sim{options}", "input": "hi", **more}
-            if not stream:
-                return theirs.responses.create(**asked)
-            with theirs.responses.stream(**asked) as events:
-                # Not `get_final_response`, which knows no answer that was cut short.
-                *_, last = events
-                return last.response
+    def ask() -> Any:
+        asked = {"model": f"sim{options}", "input": "hi", **more}
+        if not stream:
+            return theirs.responses.create(**asked)
+        with theirs.responses.stream(**asked) as events:
+            # Not `get_final_response`, which knows no answer that was cut short.
+            *_, last = events
+            return last.response
 
-        _, said = await loop.theirs(ask)
+    _, said = await loop.theirs(ask)
     provider = loop.provider("openai", ENVIRON)
     request = ChatRequest(model="openai/sim", api="responses", messages=HI)
     read = await loop.reads(provider, request, stream=stream)
