@@ -147,7 +147,7 @@ def test_any_array_comes_out_element_by_element(
 SIGNS = st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b",", b" ", b"1", b"a", b":"]), max_size=30)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.binary(max_size=20) | SIGNS.map(b"".join) | SIGNS.map(lambda parts: b"[" + b"".join(parts)))
 @example(b"[]]")
 def test_any_bytes_read_the_same_byte_by_byte(data: bytes) -> None:

@@ -208,7 +208,7 @@ def cut_bodies(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
     return data, cut(data, draw(st.lists(st.integers(0, len(data)), max_size=8)))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(cut_bodies())
 def test_quick_reader_line_reader_and_reference_agree(body: tuple[bytes, list[bytes]]) -> None:
     data, pieces = body

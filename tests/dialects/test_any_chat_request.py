@@ -4,7 +4,7 @@ import json
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rxlapce.codec.event import Event
@@ -106,7 +106,7 @@ def written(dialect: Dialect[Event], request: ChatRequest, *, stream: bool) -> A
 
 
 @pytest.mark.parametrize("dialect", [Completions(), AnthropicComplete()], ids=lambda dialect: dialect.name)
-@settings(max_examples=60)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(request_=REQUESTS, stream=st.booleans())
 def test_prompts_lose_nothing(dialect: Completions | AnthropicComplete, request_: ChatRequest, stream: bool) -> None:
     body = written(dialect, request_, stream=stream)
@@ -120,7 +120,7 @@ def test_prompts_lose_nothing(dialect: Completions | AnthropicComplete, request_
     assert not request_.tools
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(request=REQUESTS, dialect=CHATS, stream=st.booleans())
 def test_chat_completions_lose_nothing(request: ChatRequest, dialect: ChatCompletions, stream: bool) -> None:
     body = written(dialect, request, stream=stream)
@@ -143,7 +143,7 @@ def test_chat_completions_lose_nothing(request: ChatRequest, dialect: ChatComple
     assert ("reasoning_effort" in body or "reasoning" in body) is thinks
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(request=REQUESTS, stream=st.booleans())
 def test_ollama_loses_nothing(request: ChatRequest, stream: bool) -> None:
     body = written(Ollama(), request, stream=stream)

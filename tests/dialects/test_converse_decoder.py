@@ -281,7 +281,7 @@ SHAPED: st.SearchStrategy[Said] = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(said=st.lists(SHAPED, max_size=8))
 def test_any_events_have_exactly_one_end(said: Sequence[Said]) -> None:
     decoder, out = ConverseDecoder(), list[StreamToken]()
