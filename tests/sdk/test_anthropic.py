@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from rxlapce.config.env import load_provider_configs_from_env
@@ -11,6 +12,7 @@ from rxlapce.requests import ChatRequest, Image, Message, OpaquePart, Part, Requ
 from rxlapce.testing.agreement import Case, both, only_text, rewrites
 from rxlapce.testing.asking import Said
 from rxlapce.testing.loopback import Loopback, parsed
+from rxlapce.testing.typed_dicts import misfits
 
 pytestmark = pytest.mark.sdk
 
@@ -290,6 +292,23 @@ async def test_a_request_means_what_anthropics_client_says(
         lambda: loop.ours(provider, request_of(case), stream=stream), ask, case.rules, says=in_our_words
     )
     assert found == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_our_body_fits_the_types_of_anthropics_client(
+    case: Case, stream: bool, vendor: Callable[[str], ModuleType]
+) -> None:
+    types = vendor("anthropic.types.message_create_params")
+    request = request_of(case)
+    provider = load_provider_configs_from_env(ENVIRON)["anthropic"]
+    body = provider.api(request, "sim").dialect.chat_body(request, "sim", stream=stream)
+    hint = types.MessageCreateParamsStreaming if stream else types.MessageCreateParamsNonStreaming
+    # What the client's version of the API has given up, and ours has.
+    gone = [
+        f"$.{name}: no member of {hint.__name__}" for name in ("temperature", "top_p", "top_k") if name in case.ours
+    ]
+    assert misfits(msgspec.json.decode(body), hint) == gone
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from rxlapce.config.env import load_provider_configs_from_env
@@ -12,6 +13,7 @@ from rxlapce.requests import ChatRequest, Image, Message, Part, RequestedCall, R
 from rxlapce.testing.agreement import Case, Rule, drops
 from rxlapce.testing.asking import Said
 from rxlapce.testing.loopback import Loopback
+from rxlapce.testing.typed_dicts import misfits
 
 pytestmark = pytest.mark.sdk
 
@@ -236,6 +238,19 @@ async def test_a_request_means_what_openais_client_says(case: Case, stream: bool
 
     rules = (*case.rules, USAGE_IN_STREAMS) if stream else case.rules
     assert await loop.compare(lambda: loop.ours(provider, request, stream=stream), ask, rules) == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_our_body_fits_the_types_of_openais_client(
+    case: Case, stream: bool, vendor: Callable[[str], ModuleType]
+) -> None:
+    types = vendor("openai.types.chat.completion_create_params")
+    request = ChatRequest(model="openai/sim", **case.ours)
+    provider = load_provider_configs_from_env(ENVIRON)["openai"]
+    body = provider.api(request, "sim").dialect.chat_body(request, "sim", stream=stream)
+    hint = types.CompletionCreateParamsStreaming if stream else types.CompletionCreateParamsNonStreaming
+    assert misfits(msgspec.json.decode(body), hint) == []
 
 
 async def test_models_are_listed_as_by_openais_client(loop: Loopback, theirs: Any) -> None:

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
+from rxlapce.config.env import load_provider_configs_from_env
 from rxlapce.requests import ChatRequest, Image, Message, OpaquePart, Part, RequestedCall, ResponseFormat, Tool
 from rxlapce.testing.agreement import Case, Rule, drops, rewrites
 from rxlapce.testing.asking import Said
 from rxlapce.testing.loopback import Loopback
+from rxlapce.testing.typed_dicts import misfits
 
 pytestmark = pytest.mark.sdk
 
@@ -215,6 +218,19 @@ async def test_a_request_means_what_openais_client_says(case: Case, stream: bool
     rules = (*case.rules, NOT_STORED)
     found = await loop.compare(lambda: loop.ours(provider, request_of(case), stream=stream), ask, rules)
     assert found == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_our_body_fits_the_types_of_openais_client(
+    case: Case, stream: bool, vendor: Callable[[str], ModuleType]
+) -> None:
+    types = vendor("openai.types.responses.response_create_params")
+    request = request_of(case)
+    provider = load_provider_configs_from_env(ENVIRON)["openai"]
+    body = provider.api(request, "sim").dialect.chat_body(request, "sim", stream=stream)
+    hint = types.ResponseCreateParamsStreaming if stream else types.ResponseCreateParamsNonStreaming
+    assert misfits(msgspec.json.decode(body), hint) == []
 
 
 @pytest.mark.parametrize("name", ["plain", "images by data and by URL", "thoughts, calls and results in the history"])

@@ -17,7 +17,7 @@ async def test_a_request_goes_on_as_it_was_written_and_is_kept() -> None:
     ):
         url = yarl.URL(f"{relay.base_url}/model/anthropic.claude%3A0%2Fx/converse?a=%20b", encoded=True)
         async with session.post(url, data=BODY, headers={"X-Own": "1"}) as answer:
-            assert answer.status == 400  # no conversation of Bedrock's
+            assert answer.status == 403  # nobody has signed it
         (passed,) = simulator.requests
     (asked,) = relay.asked
     assert asked.target == passed.target == "/model/anthropic.claude%3A0%2Fx/converse?a=%20b"
