@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
 from rxlapce.config.env import load_provider_configs_from_env
@@ -377,3 +378,20 @@ def test_the_host_is_that_of_googles_client(
         theirs.models.count_tokens(model="sim", contents="hi")
     environ = ENVIRONS[name] | ({"VERTEX_LOCATION": location} if location else {})
     assert hosts == [load_provider_configs_from_env(environ)[name].base_url]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_our_body_fits_the_types_of_googles_client(case: Case, vendor: Callable[[str], ModuleType]) -> None:
+    """Its models refuse names that they do not know."""
+    types = vendor("google.genai.types")
+    request = request_of("gemini", case)
+    provider = load_provider_configs_from_env(ENVIRONS["gemini"])["gemini"]
+    said = msgspec.json.decode(provider.api(request, "sim").dialect.chat_body(request, "sim", stream=False))
+    for content in said.pop("contents"):
+        types.Content.model_validate(content)
+    for tool in said.pop("tools", []):
+        types.Tool.model_validate(tool)
+    types.Content.model_validate(said.pop("systemInstruction", {}))
+    types.GenerationConfig.model_validate(said.pop("generationConfig", {}))
+    types.ToolConfig.model_validate(said.pop("toolConfig", {}))
+    assert said == {}

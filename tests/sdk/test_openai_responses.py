@@ -230,7 +230,12 @@ def test_our_body_fits_the_types_of_openais_client(
     provider = load_provider_configs_from_env(ENVIRON)["openai"]
     body = provider.api(request, "sim").dialect.chat_body(request, "sim", stream=stream)
     hint = types.ResponseCreateParamsStreaming if stream else types.ResponseCreateParamsNonStreaming
-    assert misfits(msgspec.json.decode(body), hint) == []
+    said = msgspec.json.decode(body)
+    for item in said["input"]:
+        if item.get("role") == "assistant":
+            # The types want what the API does without, and we do not know: the turn may be another vendor's.
+            item.update(id="msg_1", status="completed")
+    assert misfits(said, hint) == []
 
 
 @pytest.mark.parametrize("name", ["plain", "images by data and by URL", "thoughts, calls and results in the history"])
