@@ -1,24 +1,43 @@
 """`rxlapce chat`: ask by way of the running daemon, as an editor would."""
 
+import base64
 import contextlib
+import mimetypes
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import IO, Any, Final, Self, cast, get_args
 
 import click
+import msgspec
 
 from rxlapce.bridge import connect
 from rxlapce.cli.loop import run
 from rxlapce.cli.screen import json_line, printable
 from rxlapce.messages import TransportName
-from rxlapce.requests import ChatRequest, Message
+from rxlapce.requests import ChatRequest, Effort, Image, Message, Part, ResponseFormat
 from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 
+#: A frame to the daemon has at most 10 MiB, and base64 makes four bytes of three.
+MAX_PICTURE_BYTES: Final = 7 * 1024 * 1024
 
-@click.command()
+
+#: \b keeps click from filling the lines.
+EXAMPLES: Final = """\b
+Examples:
+  rxlapce chat -m openai/gpt-4.1 "what does this do?" < main.rs
+  rxlapce chat -m gemini/gemini-2.5-flash -a screen.png "what is wrong?"
+  rxlapce chat -m anthropic/claude-opus-4-5 --schema person.json "Ada Lovelace"
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.option("-m", "--model", required=True, metavar="PROVIDER/MODEL", help="Who answers, for example openai/gpt-4.1.")
 @click.option("-s", "--system", metavar="TEXT", help="A system prompt.")
+@click.option("-a", "--attach", metavar="IMAGE", multiple=True, help="A picture's file or URL; repeatable.")
+@click.option("--schema", type=click.File("rb"), metavar="FILE", help="Answer in JSON that fits this JSON Schema.")
+@click.option("--effort", type=click.Choice(get_args(Effort)), help="How long to think.")
+@click.option("--api", metavar="API", help="Which of the provider's APIs to ask by, for example responses.")
 @click.option("--max-tokens", type=click.IntRange(1), help="At most this many tokens of answer.")
 @click.option("--temperature", type=click.FloatRange(0, 2), help="0 is the most likely words.")
 @click.option("--transport", type=click.Choice(["shm", "socket"]), default="shm", show_default=True,
@@ -29,6 +48,10 @@ from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
 def chat(
     model: str,
     system: str | None,
+    attach: tuple[str, ...],
+    schema: IO[bytes] | None,
+    effort: Effort | None,
+    api: str | None,
     max_tokens: int | None,
     temperature: float | None,
     transport: str,
@@ -36,21 +59,50 @@ def chat(
     path: Path | None,
     prompt: tuple[str, ...],
 ) -> None:
-    r"""Ask a model by way of the running daemon; the answer goes to standard output as it arrives.
+    """Ask a model by way of the running daemon; the answer goes to standard output as it arrives.
 
-    What is piped in is asked too, after PROMPT:
-
-    \b
-        rxlapce chat -m openai/gpt-4.1 "what does this do?" < main.rs
+    What is piped in is asked too, after PROMPT.
     """
     question = "\n\n".join(part for part in (" ".join(prompt), piped()) if part)
     if not question:
         raise click.UsageError("nothing to ask: give a PROMPT, or pipe one in")
     turns = [Message(role="system", content=system)] if system else []
-    turns.append(Message(role="user", content=question))
-    request = ChatRequest(model=model, messages=tuple(turns), max_tokens=max_tokens, temperature=temperature)
+    pictures = [Part(image=picture(place)) for place in attach]
+    turns.append(Message(role="user", parts=(*pictures, Part(text=question))))
+    request = ChatRequest(
+        model=model,
+        messages=tuple(turns),
+        api=api,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        response_format=None if schema is None else ResponseFormat(json_schema=_json_schema(schema)),
+        reasoning_effort=effort,
+    )
     # click.Choice has checked it
     run(_chat(request, cast("TransportName", transport), path, as_json=as_json))
+
+
+def picture(place: str) -> Image:
+    """The image at a URL, which the provider fetches, or of a file. Raises `click.UsageError`."""
+    if "://" in place:
+        return Image(url=place)
+    kind, _ = mimetypes.guess_type(place)
+    if kind is None or not kind.startswith("image/"):
+        raise click.UsageError(f"--attach {place}: expected a picture, such as a .png, .jpg, .gif or .webp")
+    try:
+        data = Path(place).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"--attach {place}: {error.strerror or error}") from None
+    if len(data) > MAX_PICTURE_BYTES:
+        raise click.UsageError(f"--attach {place}: {len(data):,} bytes; a request has room for {MAX_PICTURE_BYTES:,}")
+    return Image(data=base64.b64encode(data).decode(), media_type=kind)
+
+
+def _json_schema(file: IO[bytes]) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(file.read(), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise click.UsageError(f"--schema {file.name}: expected a JSON object: {error}") from None
 
 
 def piped() -> str:

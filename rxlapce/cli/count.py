@@ -26,13 +26,10 @@ from rxlapce.routing.router import Router
 def count(
     config: Path | None, model: str, system: str | None, api: str | None, as_json: bool, prompt: tuple[str, ...]
 ) -> None:
-    r"""Count the input tokens of PROMPT, and of what is piped in, as MODEL's provider counts them.
+    """Count the input tokens of PROMPT, and of what is piped in, as MODEL's provider counts them.
 
     Anthropic, Gemini, Vertex, Bedrock's Converse and OpenAI's Responses have an endpoint for it, which is never billed;
     the others are an error that says so.
-
-    \b
-        rxlapce count -m anthropic/claude-haiku-4-5 < main.rs
     """
     text = "\n\n".join(part for part in (" ".join(prompt), piped()) if part)
     if not text:

@@ -99,7 +99,7 @@ def _announce(url: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_line({"url": url, "models": SHOWCASE, "environ": simulated_environ(url)}))
     else:
-        click.echo(f"Simulated provider on {url} (every dialect, by the paths of its vendor). To ask it as one of them:")
+        click.echo(f"Simulated provider on {url} (every dialect, by its vendor's paths). To ask it as one of them:")
         for name, value in simulated_environ(url).items():
             click.echo(f"  export {name}={value}")
         click.echo("Models worth trying:")

@@ -134,3 +134,39 @@ def test_ctrl_c_ends_it_with_130_and_without_a_traceback(simulated: Path) -> Non
         out, err = chat.communicate(timeout=10)
         assert (chat.returncode, err.strip()) == (130, b"")
         assert out.endswith(b"\n")
+
+
+def test_an_answer_fits_the_schema_of_a_file(command: Command, simulated: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "person.json"
+    schema.write_text('{"type": "object", "properties": {"name": {"type": "string"}, "born": {"type": "integer"}}}')
+    ask = ("chat", "-m", "simulator/sim:tps=0", "--path", str(simulated), "--schema", str(schema))
+    done = command(*ask, "Who was Ada Lovelace?")
+    assert done.code == 0
+    assert set(json.loads(done.out)) == {"name", "born"}
+    schema.write_text("[]")
+    refused = command(*ask, "Who?")
+    assert refused.code == 2
+    assert "expected a JSON object" in refused.err
+
+
+def test_a_picture_is_asked_about_and_what_is_none_is_a_misuse(
+    command: Command, simulated: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "dot.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n")
+    ask = ("chat", "-m", "simulator/sim:tps=0,tokens=5", "--path", str(simulated), "--json", "what is this?")
+    without, counted = (json.loads(command(*ask, *more).out.splitlines()[-2]) for more in ((), ("-a", str(picture))))
+    assert counted["usage"]["input"] > without["usage"]["input"], "the simulator counts a picture"
+    for wrong, why in (("x.txt", "expected a picture"), ("absent.png", "No such file")):
+        done = command(*ask, "-a", str(tmp_path / wrong))
+        assert done.code == 2
+        assert why in done.err
+
+
+def test_how_long_to_think_and_by_which_api_are_asked_for(command: Command, simulated: Path) -> None:
+    ask = ("chat", "-m", "simulator/sim:tps=0,tokens=5", "--path", str(simulated), "--json", "--effort", "low")
+    kinds = [json.loads(line)["type"] for line in command(*ask, "think").out.splitlines()]
+    assert "reasoning" in kinds
+    refused = command(*ask, "--api", "converse", "think")
+    assert refused.code == 1
+    assert "simulator has no API 'converse'; it has chat_completions" in refused.err
