@@ -44,13 +44,25 @@ class Secret:
 
 
 def scrub(text: str, secrets: Iterable[Secret]) -> str:
-    """Return `text` with every occurrence of a secret's value masked.
+    """Return `text` with every occurrence of a secret's value masked, also one that the end of `text` cuts off.
 
     Providers echo keys in their error bodies ("Incorrect API key provided: sk-..."), so whatever they say goes
-    through here before it is kept. Values under `MIN_SCRUB_CHARS` characters are left alone.
+    through here before it is kept. Errors keep a bounded part of it, so that the bound may stand inside a key. Values,
+    and parts of them, under `MIN_SCRUB_CHARS` characters are left alone.
     """
-    for secret in secrets:
-        value = secret.reveal()
+    # The longest first: a value that begins as another does would be left with its own rest.
+    values = sorted((secret.reveal() for secret in secrets), key=len, reverse=True)
+    for value in values:
         if len(value) >= MIN_SCRUB_CHARS:
             text = text.replace(value, MASK)
-    return text
+    cut = _cut_off(text, values)
+    return text[:-cut] + MASK if cut else text
+
+
+def _cut_off(text: str, values: Iterable[str]) -> int:
+    """How many characters at the end of `text` are the beginning of one of `values`; 0 for fewer than the minimum."""
+    for value in values:
+        for length in range(min(len(value) - 1, len(text)), MIN_SCRUB_CHARS - 1, -1):
+            if text.endswith(value[:length]):
+                return length
+    return 0

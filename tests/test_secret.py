@@ -109,6 +109,15 @@ def test_scrub_leaves_short_values_alone() -> None:
     assert scrub(f"banana {short}", [Secret(short), Secret("")]) == f"banana {short}"
 
 
+def test_scrub_masks_a_value_that_begins_as_another_does() -> None:
+    assert scrub(f"{VALUE}-and-more", [SECRET, Secret(f"{VALUE}-and-more")]) == MASK
+
+
+@pytest.mark.parametrize("kept", range(MIN_SCRUB_CHARS, len(VALUE)))
+def test_scrub_masks_what_the_end_of_the_text_cuts_off(kept: int) -> None:
+    assert scrub(f"bad key {VALUE[:kept]}", [Secret("other-key"), SECRET]) == f"bad key {MASK}"
+
+
 @given(st.text(), st.text(), st.text(min_size=MIN_SCRUB_CHARS))
 def test_scrub_leaves_nothing_of_a_secret(before: str, after: str, value: str) -> None:
     scrubbed = scrub(before + value + after, [Secret(value)])
