@@ -139,7 +139,7 @@ def _values(holder: Any, step: str) -> list[Any]:
 
 #: Headers that say nothing of what is asked, and why; a name that ends in - stands for all that begin so.
 INCIDENTAL: Final[Mapping[str, str]] = {
-    "accept": "each client names what it can read; `test_*` compare what is read instead",
+    "accept": "what each can read; that it reads the same is tested by the answers",
     "accept-encoding": "we ask for identity, so that no proxy holds tokens back",
     "amz-sdk-": "botocore counts its own attempts",
     "connection": "of this hop alone",

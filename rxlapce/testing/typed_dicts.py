@@ -64,7 +64,7 @@ def _likelihood(wrong: list[str]) -> tuple[int, int, int]:
 
 def _is_typed_dict(hint: Any) -> TypeGuard[type]:
     """By what makes one: `typing.is_typeddict` does not know those of typing_extensions."""
-    return isinstance(hint, type) and issubclass(hint, dict) and hasattr(hint, "__total__")
+    return hasattr(hint, "__total__") and isinstance(hint, type)
 
 
 def _members(value: Any, hint: type, path: str) -> list[str]:
