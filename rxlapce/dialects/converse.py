@@ -10,7 +10,7 @@ from rxlapce.dialects import bedrock_failures
 from rxlapce.dialects.converse_decoder import ConverseDecoder
 from rxlapce.dialects.converse_request import conversation
 from rxlapce.dialects.counting import read_count
-from rxlapce.dialects.json_values import dumps, is_object
+from rxlapce.dialects.json_values import is_object
 from rxlapce.dialects.refusals import cannot, check_said
 from rxlapce.dialects.turns import encode_body
 from rxlapce.errors import ProviderError
@@ -157,10 +157,7 @@ def _text_format(form: ResponseFormat) -> dict[str, Any]:
     """The schema is a JSON text within the JSON."""
     if form.json_schema is None:
         raise cannot("Converse needs a json_schema for an answer in JSON: give the response_format one")
-    try:
-        schema = dumps(form.json_schema)
-    except (TypeError, ValueError, OverflowError, RecursionError, ProviderError) as error:
-        raise cannot(f"the json_schema cannot be written as JSON: {error}") from None
+    schema = encode_body(form.json_schema).decode()
     return {"type": "json_schema", "structure": {"jsonSchema": {"name": form.name, "schema": schema}}}
 
 

@@ -1,6 +1,8 @@
 """A turn as dialects read it: what its role lets it hold, and what its opaque pieces stand for."""
 
-from typing import Any, Final
+import math
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -54,8 +56,28 @@ def opaque_object(piece: OpaquePart) -> dict[str, Any] | None:
 
 
 def encode_body(members: dict[str, Any]) -> bytes:
-    """A body as JSON. Raises `cannot` for what JSON cannot hold: half a surrogate pair, a Python object in `extra`."""
+    """A body as JSON. Raises `cannot` for what JSON cannot hold.
+
+    That is half a surrogate pair, a Python object in `extra`, and a number that is none or infinite.
+    """
     try:
-        return msgspec.json.encode(members)
+        body = msgspec.json.encode(members)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise cannot(f"the request is not to be written as JSON: {error}") from None
+    if not _finite(members):  # msgspec writes them as null
+        raise cannot("the request is not to be written as JSON: it holds a number that is not finite")
+    return body
+
+
+def _finite(value: Any) -> bool:
+    """Whether all numbers are. For what has been encoded, so that it is no deeper and no cycle."""
+    rest: list[Any] = [value]
+    while rest:
+        member = rest.pop()
+        if isinstance(member, float) and not math.isfinite(member):
+            return False
+        if is_object(member):
+            rest.extend(member.values())
+        elif isinstance(member, list | tuple):
+            rest.extend(cast("Iterable[Any]", member))  # JSON's array has no type of its own
+    return True

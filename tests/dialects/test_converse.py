@@ -195,7 +195,7 @@ def test_what_converse_has_no_word_for_is_refused() -> None:
     check(replace(SHORT, reasoning_tokens=1), "no reasoning_tokens, and none is known of m")
     check(replace(SHORT, reasoning_effort="none"), "no reasoning_effort 'none': it has low, medium, high, xhigh, max")
     check(replace(SHORT, response_format=ResponseFormat()), "needs a json_schema")
-    check(replace(SHORT, response_format=ResponseFormat(json_schema={"a": "\ud800"})), "json_schema cannot be written")
+    check(replace(SHORT, response_format=ResponseFormat(json_schema={"a": "\ud800"})), "not to be written as JSON")
     check(replace(SHORT, stop=("",)), "no empty text to stop at")
     check(replace(SHORT, extra={"a": "\ud800"}), "JSON")
 
