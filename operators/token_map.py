@@ -116,6 +116,8 @@ def _subscribe(
         except ProviderError as error:
             failure = error
         for token in tokens:
+            if stopped:
+                return
             emit(token)
         if failure is None:
             complete()

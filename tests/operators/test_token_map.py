@@ -193,6 +193,23 @@ def test_quiet_once_a_token_made_the_observer_dispose() -> None:
     assert seen == [Text("a")]
 
 
+@pytest.mark.parametrize("end", ["completed", "error"])
+def test_quiet_once_the_usage_at_the_end_made_the_observer_dispose(end: str) -> None:
+    events: Subject[Event] = Subject()
+    seen = list[object]()
+    stage = events.pipe(token_map(CHAT))
+    assert isinstance(stage, Stage)
+
+    def take_usage(token: StreamToken) -> None:
+        seen.append(type(token))
+        subscription.dispose()
+
+    subscription = stage.on_subscribe(Receiver(take_usage, seen.append, lambda: seen.append("completed")), None)
+    events.on_next(Event('{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3}}'))
+    events.on_completed() if end == "completed" else events.on_error(BROKEN)
+    assert seen == [UsageReport]
+
+
 def test_an_exception_of_the_observer_goes_back_to_the_producer() -> None:
     events: Subject[Event] = Subject()
     errors = list[Exception]()
