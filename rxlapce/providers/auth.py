@@ -29,6 +29,10 @@ class Auth(Protocol):
         """The headers to add to `request`; may wait for a credential to be refreshed. Raises `ProviderError` (auth)."""
         ...
 
+    def refused(self) -> None:
+        """Told that the provider did not take the headers: what can be fetched anew, is for the next request."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoAuth:
@@ -39,6 +43,9 @@ class NoAuth:
     async def headers(self, request: Unsigned) -> Mapping[str, str]:
         """No headers."""
         return {}
+
+    def refused(self) -> None:
+        """There are none to change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,9 @@ class Bearer:
         """The header with the key."""
         return {"Authorization": f"Bearer {self.key.reveal()}"}
 
+    def refused(self) -> None:
+        """The key stays the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeaderKey:
@@ -72,3 +82,6 @@ class HeaderKey:
     async def headers(self, request: Unsigned) -> Mapping[str, str]:
         """The header with the key."""
         return {self.name: self.key.reveal()}
+
+    def refused(self) -> None:
+        """The key stays the same."""

@@ -38,6 +38,9 @@ class NoRegion:
             ErrorKind.AUTH, NO_REGION, retry=Retry.OTHER_PROVIDER, phase=Phase.ADMIT, provider="bedrock"
         )
 
+    def refused(self) -> None:
+        """Nothing is sent that could be."""
+
 
 def build(settings: Settings) -> Provider:
     """The provider with the user's settings; of a base URL of one's own, the paths are those of the runtime."""

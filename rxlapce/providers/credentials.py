@@ -45,6 +45,8 @@ class SharedCredential(Generic[T]):
     - Without a credential, or with an expired one, all wait for one fetch. Its failure is told to all of them as a
       `ProviderError`, and the next request tries again. Nobody waits longer than `wait_s`.
 
+    - One that the provider refuses is given to nobody after that (`refused`): it was revoked, or replaced.
+
     `fetch` raises `ProviderError` (auth) that says what was tried and what to do; anything else is told by its type
     alone, as its text could hold anything. A waiter that is cancelled leaves the fetch to the others, and to the next.
     May be asked from any loop, also from several: what is shared stands under a lock that is never held while waiting.
@@ -72,6 +74,7 @@ class SharedCredential(Generic[T]):
         self._running: Future[T] | None = None
         self._held: Fetched[T] | None = None
         self._previous: Fetched[T] | None = None
+        self._fetched_s = -math.inf
         self._refresh_from_s = -math.inf
 
     def __repr__(self) -> str:
@@ -102,6 +105,16 @@ class SharedCredential(Generic[T]):
             # One for each waiter: an error is filled in by each request that it ends, and keeps that one's traceback.
             raise self._failure(error.message, error.kind, error.retry) from None
 
+    def refused(self) -> None:
+        """Forget the credential, which the provider did not take: the next request waits for another.
+
+        Not one that came in the last `again_s`: a new one is refused for another reason, and requests without a right
+        would each ask for one more.
+        """
+        with self._lock:
+            if self._held is not None and self._now() >= self._fetched_s + self._again_s:
+                self._previous, self._held = self._held, None
+
     def _start(self) -> Future[T]:
         """Begin to fetch; the lock is held."""
         running = Future[T]()
@@ -129,9 +142,9 @@ class SharedCredential(Generic[T]):
             self._running = None
             now = self._now()
             held = self._held
-            if held is None or held.value != fetched.value:
+            if held is not None and held.value != fetched.value:
                 self._previous = held
-            self._held = fetched
+            self._held, self._fetched_s = fetched, now
             if held is None or fetched.expires_s > held.expires_s:
                 self._refresh_from_s = fetched.expires_s - min(self._early_s, (fetched.expires_s - now) / 10)
             else:  # what a library or a server had in store: the very one that is about to expire
@@ -169,6 +182,10 @@ class RefreshedBearer:
         """The token's headers; waits for a first or expired token. Raises `ProviderError` (auth)."""
         token = await self.credential.get()
         return {"Authorization": f"Bearer {token.secret.reveal()}", **token.headers}
+
+    def refused(self) -> None:
+        """Forget the token."""
+        self.credential.refused()
 
 
 def missing_extra(package: str, extra: str, error: ImportError) -> ProviderError:

@@ -80,6 +80,10 @@ class SigV4:
         make = partial(sign, request, keys, region=self.region, service=self.service)
         return make() if len(request.body) <= LONG_BODY_BYTES else await asyncio.to_thread(make)
 
+    def refused(self) -> None:
+        """Look for the keys again."""
+        self.credential.refused()
+
 
 def shared(
     find: Callable[[], AwsKeys], *, provider: str, now: Callable[[], float] = time.time
@@ -143,8 +147,9 @@ def given_keys(access_key_id: str, secret_access_key: Secret, session_token: Sec
 def chain(profile: str | None, region: str) -> Callable[[], AwsKeys]:
     """What asks botocore's chain: the environment, profiles, roles, SSO, processes, containers, the machine's role.
 
-    The place that it finds first is kept, and renewed by botocore. What it gives raises `ProviderError` (auth) and may
-    block for seconds; it is for one thread at a time.
+    The place that it finds first is kept, and renewed by botocore, if its keys end. Others are looked for each time: a
+    program that signs in (saml2aws, a script) may have written newer ones into the profile. What it gives raises
+    `ProviderError` (auth) and may block for seconds; it is for one thread at a time.
     """
     found: Any = None
 
@@ -152,7 +157,7 @@ def chain(profile: str | None, region: str) -> Callable[[], AwsKeys]:
         nonlocal found
         errors = _botocore("exceptions")
         try:
-            if found is None:
+            if not _end(found):
                 session = _botocore("session").Session(profile=profile)
                 session.set_config_variable("region", region)  # where roles are assumed
                 found = session.get_credentials()
@@ -181,11 +186,14 @@ def _hush() -> None:
         logger.setLevel(logging.INFO)
 
 
+def _end(credentials: Any) -> bool:
+    return hasattr(credentials, "refresh_needed")
+
+
 def _lasts(credentials: Any) -> float:
-    refresh_needed = getattr(credentials, "refresh_needed", None)  # only credentials that end have it
-    if refresh_needed is None:
+    if not _end(credentials):
         return math.inf
-    return SHORT_S if refresh_needed(LASTING_S) else LASTING_S
+    return SHORT_S if credentials.refresh_needed(LASTING_S) else LASTING_S
 
 
 def _is_signed(name: str) -> bool:

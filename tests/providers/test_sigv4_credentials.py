@@ -111,6 +111,32 @@ async def test_keys_that_still_last_are_taken_from_where_they_were_found_first(h
     assert log.read_text() == "x"
 
 
+async def test_keys_that_amazon_refuses_are_read_again_from_the_profile(home: Path, client: HttpClient) -> None:
+    """A profile's keys with a session token, which a program wrote there, end without saying when."""
+    heads: list[bytes] = []
+    body = b'{"message":"The security token included in the request is expired"}'
+
+    async def script(peer: Peer) -> None:
+        heads.append((await peer.request())[0])
+        head = b"HTTP/1.1 403 Forbidden\r\nx-amzn-errortype: ExpiredTokenException\r\nContent-Length: %d\r\n\r\n"
+        await peer.send(head % len(body), body)
+
+    def signed_in(key_id: str) -> None:
+        text = f"[default]\naws_access_key_id = {key_id}\naws_secret_access_key = other\naws_session_token = {key_id}\n"
+        (home / "credentials").write_text(text)
+
+    now = 1_000_000.0
+    auth = SigV4(credential=shared(chain(None, REGION), provider="bedrock", now=lambda: now), region=REGION)
+    async with ScriptedServer(script) as server:
+        for key_id in ("AKIDOLD", "AKIDNEW", "AKIDNEW"):
+            signed_in(key_id)
+            with pytest.raises(ProviderError, match="expired"):
+                await client.fetch(call(f"{server.url}/model/a/converse", auth), Exchange())
+            now += 3600
+    assert [b"Credential=AKIDOLD/" in head for head in heads] == [True, True, False]
+    assert b"Credential=AKIDNEW/" in heads[2]
+
+
 async def test_a_role_is_assumed_in_the_region_of_the_request(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     end = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     answer = (
