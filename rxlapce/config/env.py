@@ -1,6 +1,7 @@
 """Providers from environment variables."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -34,12 +35,27 @@ def validate_provider_configs(providers: Mapping[str, Provider]) -> None:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for `url` (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; any case)."""
+    """The proxy that the environment names for `url` (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`; any case).
+
+    None for this machine itself, whatever the variables say: no proxy elsewhere could reach a server here, and what is
+    asked of a local model stays local.
+    """
     parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
+    host = parts.hostname or ""
+    if _is_here(host) or proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 section 6.3
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _settings(spec: ProviderSpec, environ: Mapping[str, str]) -> Settings:
@@ -81,7 +97,10 @@ def read_secret(variable: str, environ: Mapping[str, str]) -> Secret | None:
 
 
 def check_base_url(url: str, setting: str) -> None:
-    """Raise `ConfigError` naming `setting` unless `url` is a plain http(s) URL: no user, query or fragment."""
+    """Raise `ConfigError` naming `setting` unless `url` is a plain http(s) URL: no user, query or fragment.
+
+    It is sent, and signed, as it stands: what is no ASCII, or would end the request's line, must come encoded.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -92,5 +111,7 @@ def check_base_url(url: str, setting: str) -> None:
         raise ConfigError(f"{setting}: keys do not belong into the URL; set the provider's key variable instead")
     if "?" in url or "#" in url:
         raise ConfigError(f"{setting}: expected a URL without ? and #, such as http://127.0.0.1:8080/v1")
+    if not all("!" <= char <= "~" for char in url):
+        raise ConfigError(f"{setting}: a URL holds no blanks, line ends and non-ASCII characters: percent-encode them")
     if not usable:
         raise ConfigError(f"{setting}: expected an http or https URL such as http://127.0.0.1:8080/v1, got {url!r}")

@@ -48,8 +48,9 @@ def told_by(error: ProviderError, call: HttpCall, exchange: Exchange) -> Provide
     error.provider = error.provider or call.provider
     error.status = exchange.status if error.status is None else error.status
     error.request_id = error.request_id or exchange.provider_request_id
-    error.message = scrub(error.message, call.auth.secrets)
+    secrets = call.auth.secrets
+    error.message = scrub(error.message, secrets)
     error.args = (error.message,)
-    if error.raw is not None:
-        error.raw = scrub(error.raw, call.auth.secrets)
+    error.raw = None if error.raw is None else scrub(error.raw, secrets)
+    error.request_id = None if error.request_id is None else scrub(error.request_id, secrets)
     return error

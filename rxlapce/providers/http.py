@@ -19,6 +19,7 @@ from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, writable
 from rxlapce.flow import Exchange, Tasks, from_reads
 from rxlapce.providers.auth import Unsigned
 from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, told_by
+from rxlapce.secret import scrub
 
 #: What one read takes at most, and what aiohttp holds of a response before it stops reading the socket (at twice this,
 #: and what the last recv brought, up to 256 KiB). The gate is asked between reads, so this, with the smallest event of
@@ -68,6 +69,8 @@ class HttpClient:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=None, connect=self.timeouts.connect_s),
             read_bufsize=READ_BUFFER_BYTES,
+            # A cookie of one answer would go with every request to its host, also with one of another key.
+            cookie_jar=aiohttp.DummyCookieJar(),
             # Proxies come by `proxy_for`; with this, aiohttp would also read ~/.netrc, and send its password.
             trust_env=False,
         )
@@ -143,6 +146,15 @@ class HttpClient:
             **call.headers,
         }
         headers.update(await call.auth.headers(Unsigned(call.method, call.url, headers, call.body)))
+        proxy = self.proxy_for(call.url)
+        if proxy is not None and not proxy.lower().startswith(("http://", "https://")):
+            raise ProviderError(
+                ErrorKind.BAD_REQUEST,
+                f"the environment names a proxy of the kind {proxy.partition('://')[0]!r}; only http and https are "
+                "spoken",
+                phase=Phase.CONNECT,
+                provider=call.provider,
+            )
         deadline = asyncio.timeout(self.timeouts.headers_s)
         try:
             async with deadline:
@@ -152,7 +164,7 @@ class HttpClient:
                     yarl.URL(call.url, encoded=True),
                     data=call.body or None,
                     headers=headers,
-                    proxy=self.proxy_for(call.url),
+                    proxy=proxy,
                     allow_redirects=False,
                 )
         except TimeoutError as error:
@@ -164,6 +176,9 @@ class HttpClient:
                 phase=Phase.HEADERS,
                 provider=call.provider,
             ) from None
+        except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
+            # Without the cause, which holds the proxy's password.
+            raise _as_provider_error(error, Phase.CONNECT, exchange) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _as_provider_error(error, Phase.HEADERS, exchange) from error
         try:
@@ -171,9 +186,13 @@ class HttpClient:
             exchange.content_type = response.content_type
             exchange.last_read_s = asyncio.get_running_loop().time()
             told = request_id(response.headers)
-            exchange.provider_request_id = None if told is None else writable(told, MAX_HEADER_CHARS)
+            told = None if told is None else scrub(writable(told, MAX_HEADER_CHARS), call.auth.secrets)
+            exchange.provider_request_id = told
             if response.status >= 300:
-                raise await _refusal(response, call, exchange)
+                refusal = await _refusal(response, call, exchange)
+                if refusal.kind is ErrorKind.AUTH:
+                    call.auth.refused()
+                raise refusal
             yield response
         finally:
             # After the end of the body the connection is back in the pool and this does nothing; before it, the
@@ -237,7 +256,18 @@ def _as_provider_error(error: Exception, phase: Phase, exchange: Exchange) -> Pr
         phase, retry, what = Phase.CONNECT, Retry.NEVER, f"TLS failed: {error}"
     elif isinstance(error, aiohttp.ClientConnectorError):
         phase, what = Phase.CONNECT, f"cannot connect to {error.host}:{error.port}: {error.strerror or error}"
-    elif isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, aiohttp.ClientPayloadError):
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        retry = Retry.SAME if error.status >= 500 else Retry.NEVER
+        what = f"the proxy did not connect: {error.status} {error.message}"
+    elif isinstance(error, aiohttp.InvalidURL):
+        # It says the URL, which may be the proxy's, with a password.
+        kind, phase, retry, what = (
+            ErrorKind.BAD_REQUEST,
+            Phase.CONNECT,
+            Retry.NEVER,
+            "no usable URL, or no usable proxy",
+        )
+    elif isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientPayloadError):
         kind, phase, retry, what = ErrorKind.BAD_REQUEST, Phase.CONNECT, Retry.NEVER, f"not a usable URL: {error}"
     elif phase is Phase.FLOW:
         kind, what = ErrorKind.TRUNCATED, "the connection broke off in the middle of the answer"

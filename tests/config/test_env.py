@@ -72,6 +72,26 @@ def test_proxies_come_from_the_environment_and_no_proxy_is_respected(monkeypatch
     assert proxy_for("https://api.openai.com/v1") == "http://proxy:3128"
     assert proxy_for("http://api.openai.com/v1") is None
     assert proxy_for("https://gw.internal/v1") is None
+    monkeypatch.setenv("NO_PROXY", "gw.example:8443")
+    assert proxy_for("https://gw.example:8443/v1") is None
+    assert proxy_for("https://gw.example/v1") == "http://proxy:3128"
+
+
+def test_a_proxy_without_a_scheme_is_an_http_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "proxy:3128")
+    assert proxy_for("https://api.openai.com/v1") == "http://proxy:3128"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "127.1.2.3", "localhost:11434", "ollama.localhost", "[::1]:8080"])
+def test_this_machine_is_asked_without_a_proxy(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://proxy:3128")
+    assert proxy_for(f"http://{host}/v1") is None
+    assert proxy_for("http://192.168.0.1/v1") == "http://proxy:3128"
+    assert proxy_for("http://localhost.example/v1") == "http://proxy:3128"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +103,10 @@ def test_proxies_come_from_the_environment_and_no_proxy_is_respected(monkeypatch
         ("http://host:99999/v1", "expected an http or https URL"),
         ("http://user:secret@host/v1", "keys do not belong into the URL"),
         ("http://host/v1?key=secret", "without \\? and #"),
+        ("http://host/v1\r\nX-Other: 1", "no blanks, line ends"),
+        ("http://host/a b", "no blanks"),
+        ("http://host\t/v1", "no blanks"),
+        ("http://host/é/v1", "non-ASCII characters: percent-encode"),
     ],
 )
 def test_a_base_url_that_is_none_is_refused(url: str, message: str) -> None:
