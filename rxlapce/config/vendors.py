@@ -29,6 +29,8 @@ from rxlapce.providers.spec import Settings
 from rxlapce.secret import Secret
 from rxlapce.typing import Dialect
 
+#: A vendor is some 200 bytes; YAML's reader takes 8 s for a MB (2026-11-22).
+MAX_FILE_BYTES: Final = 256 * 1024
 #: The sections of the file.
 SECTIONS: Final = ("providers",)
 _MEMBERS: Final = ("base_url", "key", "apis", "default_model", "headers", "models_path", "health_path")
@@ -36,6 +38,7 @@ _MEMBERS: Final = ("base_url", "key", "apis", "default_model", "headers", "model
 _NO_OPTIONS: Final = frozenset({"name", "now"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2, token
+_PATH: Final = re.compile(r"/[!-~]*")  # sent as it stands: percent-encoded ASCII
 _VARIABLE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 #: Headers that hold keys, or that the HTTP client writes.
 _NOT_HERE: Final = frozenset(
@@ -72,9 +75,14 @@ def load_vendors(path: Path, environ: Mapping[str, str]) -> dict[str, Provider]:
     Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:  # also a pipe: its size is known when it is read
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or type(error).__name__}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+    try:
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8: byte {error.start} is no part of a character") from None
     sections = read_document(text, str(path)).members(SECTIONS)
@@ -180,6 +188,6 @@ def _path(at: Place, *, optional: bool = False) -> str | None:
     if optional and at.is_null():
         return None
     expected = "a path such as /models" + (" or null" if optional else "")
-    if not at.text(expected).startswith("/"):
+    if not _PATH.fullmatch(at.text(expected)):
         raise at.wrong(expected)
     return at.text()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rxlapce.config.vendors import load_vendors
+from rxlapce.config.vendors import MAX_FILE_BYTES, load_vendors
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
 
@@ -126,6 +126,24 @@ WRONG = {
             "v.yaml:3:15: providers.groq.base_url: expected an http or https URL such as http://127.0.0.1:8080/v1, "
             "got 'api.groq.com'"
         ),
+        "",
+    ),
+    "a base URL that ends its line": (
+        'providers:\n  groq:\n    base_url: "http://h/v1\\r\\nX-Other: 1"\n',
+        (
+            "v.yaml:3:15: providers.groq.base_url: a URL holds no blanks, line ends and non-ASCII characters: "
+            "percent-encode them"
+        ),
+        "",
+    ),
+    "a path that ends its line": (
+        f'providers:\n  groq:\n{GROQ}    models_path: "/models\\r\\nX-Other: 1"\n',
+        "v.yaml:4:18: providers.groq.models_path: expected a path such as /models or null, got ",
+        "'/models\\r\\nX-Other: 1'",
+    ),
+    "a path with a blank": (
+        f"providers:\n  groq:\n{GROQ}    health_path: /a b\n",
+        "v.yaml:4:18: providers.groq.health_path: expected a path such as /models, got '/a b'",
         "",
     ),
     "a list in place of a vendor": (
@@ -314,6 +332,14 @@ def test_a_file_that_is_not_there_or_no_utf_8_is_told(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"providers: {\xfc: 1}")
     with pytest.raises(ConfigError, match=r"latin\.yaml: not UTF-8: byte 12 is no part of a character"):
         load_vendors(tmp_path / "latin.yaml", {})
+
+
+def test_a_file_that_is_no_file_of_vendors_is_not_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "log.yaml").write_bytes(b"# a\n" * (MAX_FILE_BYTES // 4) + b"#")
+    with pytest.raises(ConfigError, match=rf"log\.yaml: larger than {MAX_FILE_BYTES} bytes"):
+        load_vendors(tmp_path / "log.yaml", {})
+    with pytest.raises(ConfigError, match=r"larger than"):
+        load_vendors(Path("/dev/zero"), {})
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
