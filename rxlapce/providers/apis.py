@@ -33,11 +33,15 @@ from rxlapce.typing import Dialect
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
-    """How a body is cut into events: its media type, and what makes the operator that cuts it."""
+    """How a body is cut into events: its media type, and what makes the operator that cuts it.
+
+    `bare_objects` says that a JSON object which stands alone, such as an error's, is an event of it too.
+    """
 
     name: str
     media_type: str
     decode: Callable[[], Callable[[Observable[bytes]], Observable[Event]]]
+    bare_objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,13 @@ class Format:
 
 
 SSE: Final = Framing(name="sse", media_type="text/event-stream", decode=sse_decode)
-GOOGLE_SSE: Final = Framing(name="google-sse", media_type="text/event-stream", decode=google_sse_decode)
-JSON_ARRAY: Final = Framing(name="json-array", media_type="application/json", decode=json_array_decode)
-NDJSON: Final = Framing(name="ndjson", media_type="application/x-ndjson", decode=ndjson_decode)
+GOOGLE_SSE: Final = Framing(
+    name="google-sse", media_type="text/event-stream", decode=google_sse_decode, bare_objects=True
+)
+JSON_ARRAY: Final = Framing(
+    name="json-array", media_type="application/json", decode=json_array_decode, bare_objects=True
+)
+NDJSON: Final = Framing(name="ndjson", media_type="application/x-ndjson", decode=ndjson_decode, bare_objects=True)
 EVENTSTREAM: Final = Framing(
     name="eventstream", media_type="application/vnd.amazon.eventstream", decode=eventstream_decode
 )

@@ -1,12 +1,17 @@
 """What can be learned of a provider without a billed call: its models, a prompt's tokens, whether it answers."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.providers.call import HttpCall, HttpSource, told_by
 from rxlapce.providers.provider import Provider
 from rxlapce.requests import ChatRequest
+
+T = TypeVar("T")
 
 #: A list of models has at most this many pages; a provider that always names a next one is not followed forever.
 MAX_PAGES: Final = 64
@@ -22,12 +27,7 @@ async def list_models(client: HttpSource, provider: Provider) -> list[str]:
     query: str | None = ""
     for _ in range(MAX_PAGES):
         call = _get(provider, f"{url}{'&' if '?' in url else '?'}{query}" if query else url)
-        exchange = Exchange(provider=provider.name)
-        body = await client.fetch(call, exchange)
-        try:
-            page = listing.read(body)
-        except ProviderError as error:
-            raise told_by(error, call, exchange) from None
+        page = await _fetch(client, call, Exchange(provider=provider.name), listing.read)
         models += page.models
         query = page.next
         if query is None:
@@ -40,12 +40,17 @@ async def list_models(client: HttpSource, provider: Provider) -> list[str]:
 async def check_health(client: HttpSource, provider: Provider) -> None:
     """Return if the provider answers and takes the credential, asked at its `health_path` or for its list of models.
 
-    Never a billed call. Raises the `ProviderError` that says what is wrong.
+    What answers must be the API: a web page with status 200, as of a login or of a base URL that lacks its `/v1`, is
+    no health. Never a billed call. Raises the `ProviderError` that says what is wrong.
     """
-    path = provider.health_path or (provider.listing and provider.listing.path)
-    if not path:
+    listing = provider.listing
+    exchange = Exchange(provider=provider.name)
+    if provider.health_path is not None:
+        await _fetch(client, _get(provider, provider.url(provider.health_path)), exchange, _read_object)
+    elif listing is not None:
+        await _fetch(client, _get(provider, provider.url(listing.path)), exchange, listing.read)
+    else:
         raise _has_none(provider, "has no endpoint that is free of charge to check by")
-    await client.fetch(_get(provider, provider.url(path)), Exchange(provider=provider.name))
 
 
 async def count_tokens(client: HttpSource, provider: Provider, request: ChatRequest, model: str) -> int:
@@ -64,12 +69,28 @@ async def count_tokens(client: HttpSource, provider: Provider, request: ChatRequ
         read_error=api.dialect.read_error,
         headers=provider.headers,
     )
-    exchange = Exchange(provider=provider.name, model=model)
+    return await _fetch(client, call, Exchange(provider=provider.name, model=model), api.counter.read_count)
+
+
+async def _fetch(client: HttpSource, call: HttpCall, exchange: Exchange, read: Callable[[bytes], T]) -> T:
+    """What `read` makes of the answer to `call`. Raises `ProviderError`."""
     body = await client.fetch(call, exchange)
     try:
-        return api.counter.read_count(body)
+        return read(body)
     except ProviderError as error:
         raise told_by(error, call, exchange) from None
+
+
+def _read_object(body: bytes) -> None:
+    """Nothing, if `body` is a JSON object. Raises `ProviderError` (protocol) if it is none."""
+    try:
+        msgspec.json.decode(body, type=_AnyObject)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ProviderError(ErrorKind.PROTOCOL, f"the answer is none of an API: {error}") from None
+
+
+class _AnyObject(msgspec.Struct):
+    pass
 
 
 def _get(provider: Provider, url: str) -> HttpCall:

@@ -14,7 +14,7 @@ from reactivex.abc import DisposableBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
 from rxlapce.codec.event import Event
-from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.errors import ErrorKind, Phase, ProviderError, writable
 from rxlapce.flow import Exchange, Receiver, Stage, connect
 from rxlapce.operators.token_map import token_map
 from rxlapce.providers.apis import SSE, Framing
@@ -88,10 +88,11 @@ class Provider:
     def url(self, path: str, model: str = "") -> str:
         """The URL of `path`, which follows the base URL or is one of its own, with `model` in its place.
 
-        Raises `ProviderError` (bad_request) for a name that no segment of a path can be: whoever normalizes the path on
-        the way (RFC 3986 section 5.2.4) would make another endpoint of it, however it is encoded.
+        Raises `ProviderError` (bad_request) for a name that no segment of a path can be: one that UTF-8 cannot hold, or
+        of which whoever normalizes the path on the way (RFC 3986 section 5.2.4) would make another endpoint, however it
+        is encoded.
         """
-        if "{model}" in path and model in ("", ".", ".."):
+        if "{model}" in path and (model in ("", ".", "..") or writable(model, len(model)) != model):
             raise ProviderError(
                 ErrorKind.BAD_REQUEST,
                 f"{self.name} cannot be asked for a model named {model!r}",
@@ -141,18 +142,17 @@ def chat_stream(
         def on_error(error: Exception) -> None:
             receiver.on_error(told_by(error, call, exchange) if isinstance(error, ProviderError) else error)
 
-        decoded = by_content_type(api, exchange)(client.stream(call, exchange))
+        decoded = by_content(api, exchange)(client.stream(call, exchange))
         return connect(decoded, Receiver(receiver.on_next, on_error, receiver.on_completed), scheduler)
 
     return Stage(on_subscribe)
 
 
-def by_content_type(api: Api, exchange: Exchange) -> Callable[[Observable[bytes]], Observable[StreamToken]]:
-    """Decode as the response's content type says: a stream by framing and dialect, a JSON body as a unary answer.
+def by_content(api: Api, exchange: Exchange) -> Callable[[Observable[bytes]], Observable[StreamToken]]:
+    """Decode as the response's content type and beginning say: as a stream by framing and dialect, or as one document.
 
     Providers do answer a request for a stream with plain JSON: an error with status 200 (xAI, OpenRouter), or the whole
-    answer (servers that cannot stream). The choice is made once, at the first bytes. Where JSON is the framing itself,
-    as in Gemini's array, a stream is all that there is.
+    answer (servers that cannot stream). The choice is made once, at the first bytes.
     """
 
     def decode(source: Observable[bytes]) -> Observable[StreamToken]:
@@ -160,17 +160,17 @@ def by_content_type(api: Api, exchange: Exchange) -> Callable[[Observable[bytes]
             chosen: Receiver[bytes] | None = None
             upstream, decoding = SingleAssignmentDisposable(), SingleAssignmentDisposable()
 
-            def choose() -> Receiver[bytes]:
+            def choose(data: bytes = b"") -> Receiver[bytes]:
                 nonlocal chosen
                 if chosen is None:
-                    if exchange.content_type == JSON and api.framing.media_type != JSON:
+                    if _is_whole(api.framing, exchange.content_type, data):
                         chosen = _unary(api, receiver)
                     else:
                         chosen = _streamed(api, receiver, scheduler, upstream, decoding)
                 return chosen
 
             def on_next(data: bytes) -> None:
-                (chosen or choose()).on_next(data)
+                (chosen or choose(data)).on_next(data)
 
             def on_error(error: Exception) -> None:
                 choose().on_error(error)
@@ -184,6 +184,19 @@ def by_content_type(api: Api, exchange: Exchange) -> Callable[[Observable[bytes]
         return Stage(on_subscribe)
 
     return decode
+
+
+def _is_whole(framing: Framing, content_type: str | None, data: bytes) -> bool:
+    """Whether a body that begins with `data` is one document: a unary answer, an error, a web page.
+
+    Gateways send errors without a content type, or with the stream's. No field of an SSE body begins with a brace or an
+    angle bracket, and no message of an event stream is as long as these would say. Where JSON is the framing itself, as
+    in Gemini's array, a stream is all that there is.
+    """
+    if content_type == JSON:
+        return framing.media_type != JSON
+    start = data.lstrip()[:1]
+    return start == b"<" or (start == b"{" and not framing.bare_objects)
 
 
 def _streamed(

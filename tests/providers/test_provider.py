@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
+from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.config.simulated import simulated_environ
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
-from rxlapce.providers.discovery import list_models
+from rxlapce.providers.discovery import check_health, list_models
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.provider import Provider, chat, chat_stream
 from rxlapce.simulator import Simulator
@@ -83,6 +85,66 @@ async def test_an_error_with_status_200_is_the_providers_error(client: HttpClien
         assert (failure.provider, failure.status, failure.request_id) == ("openai", 200, "req_7")
         assert "no credit left" in failure.message
         assert KEY.reveal() not in f"{failure!s} {failure.raw} {failure.args}"
+
+
+def headed(body: bytes, content_type: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (content_type, len(body), body)
+
+
+@pytest.mark.parametrize("content_type", [b"", b"Content-Type: text/plain\r\n", b"Content-Type: text/event-stream\r\n"])
+@pytest.mark.parametrize(
+    ("name", "api", "body"),
+    [
+        ("openai", None, b'\n {"error":{"message":"come back later","type":"x","code":"rate_limit_exceeded"}}'),
+        ("openai", "responses", b'{"error":{"message":"come back later","type":"x","code":"rate_limit_exceeded"}}'),
+        ("anthropic", None, b'{"type":"error","error":{"type":"rate_limit_error","message":"come back later"}}'),
+        ("gemini", None, b'{"error":{"code":429,"message":"come back later","status":"RESOURCE_EXHAUSTED"}}'),
+        (
+            "gemini",
+            "generate_content_array",
+            b'{"error":{"code":429,"message":"come back later","status":"RESOURCE_EXHAUSTED"}}',
+        ),
+        ("bedrock", None, b'{"__type":"ThrottlingException","message":"come back later"}'),
+        ("local", "ollama", b'{"error":"come back later"}\n'),
+    ],
+)
+async def test_an_error_with_status_200_needs_no_content_type(
+    client: HttpClient, name: str, api: str | None, body: bytes, content_type: bytes
+) -> None:
+    async with Answering(headed(body, content_type)) as server:
+        asked = load_provider_configs_from_env(simulated_environ(server.url))[name]
+        error = await Collected(chat_stream(client, asked, ask(api=api), "m", Exchange())).end()
+    assert isinstance(error, ProviderError)
+    assert error.kind in (ErrorKind.RATE_LIMIT, ErrorKind.OVERLOADED)
+    assert error.message == "come back later"
+
+
+@pytest.mark.parametrize("content_type", [b"", b"Content-Type: text/html; charset=utf-8\r\n"])
+@pytest.mark.parametrize("name", ["openai", "anthropic", "gemini", "bedrock"])
+async def test_a_web_page_is_no_stream_that_broke_off(client: HttpClient, name: str, content_type: bytes) -> None:
+    async with Answering(headed(b"\r\n<!DOCTYPE html><title>Log in</title>", content_type)) as server:
+        asked = load_provider_configs_from_env(simulated_environ(server.url))[name]
+        error = await Collected(chat_stream(client, asked, ask(), "m", Exchange())).end()
+    assert isinstance(error, ProviderError)
+    assert error.kind is ErrorKind.PROTOCOL
+
+
+async def test_a_web_page_is_no_health(client: HttpClient) -> None:
+    async with Answering(headed(b"<!DOCTYPE html><title>Log in</title>", b"Content-Type: text/html\r\n")) as server:
+        for name, asked in load_provider_configs_from_env(simulated_environ(server.url)).items():
+            with pytest.raises(ProviderError) as caught:
+                await check_health(client, asked)
+            assert (caught.value.kind, caught.value.provider) == (ErrorKind.PROTOCOL, name)
+
+
+@pytest.mark.parametrize("name", ["gemini", "vertex", "bedrock"])
+def test_a_model_that_utf_8_cannot_hold_is_a_bad_request(name: str) -> None:
+    """A shell's argument that is no UTF-8 comes with lone surrogates."""
+    asked = load_provider_configs_from_env(simulated_environ("http://127.0.0.1:9"))[name]
+    with pytest.raises(ProviderError) as caught:
+        asked.call(next(iter(asked.apis.values())), ask(), "m\udcff", stream=True)
+    assert (caught.value.kind, caught.value.phase) == (ErrorKind.BAD_REQUEST, Phase.ADMIT)
+    caught.value.message.encode()
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"not json", b'{"choices":[]}'])
