@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+import msgspec
 from dataclasses_json import DataClassJsonMixin
 
 MAX_MODEL_CHARS: Final = 512
@@ -54,12 +55,30 @@ class Image(DataClassJsonMixin):
             raise ValueError("an image with data needs its media_type, such as image/png")
 
 
+class _ToldCall(msgspec.Struct):
+    """What Anthropic and Bedrock say before a call that they run themselves."""
+
+    id: str | None = None
+    toolUseId: str | None = None  # noqa: N815 - the wire's name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpaquePart(DataClassJsonMixin):
     """What an `Opaque` token of an earlier answer said, sent back unchanged: `raw` is JSON text."""
 
     kind: str
     raw: str
+
+    @property
+    def call_id(self) -> str | None:
+        """The id of the call that the provider ran itself, if this tells of one."""
+        if not self.kind.endswith("_tool_use"):  # server_tool_use, mcp_tool_use
+            return None
+        try:
+            told = msgspec.json.decode(self.raw, type=_ToldCall)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return None
+        return told.id or told.toolUseId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +139,13 @@ class Message(DataClassJsonMixin):
         return tuple(part.tool_call for part in self.pieces() if part.tool_call is not None)
 
     def plain(self) -> "Message":
-        """The turn without what only the provider that said it understands: its reasoning and its opaque pieces."""
-        kept = tuple(part for part in self.parts if part.reasoning is None and part.opaque is None)
-        return replace(self, parts=kept)
+        """The turn without what only the provider that said it understands.
+
+        That is its reasoning, its opaque pieces, and the calls that it ran itself, which have no result of ours.
+        """
+        run = {piece.opaque.call_id for piece in self.parts if piece.opaque is not None} - {None}
+        kept = (part for part in self.parts if part.reasoning is None and part.opaque is None)
+        return replace(self, parts=tuple(p for p in kept if p.tool_call is None or p.tool_call.id not in run))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
