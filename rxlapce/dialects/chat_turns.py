@@ -21,6 +21,7 @@ REPORTS: Final = frozenset(
         "content_filter_results",
         "logprobs",
         "moderation",
+        "phase",
         "prompt_filter_results",
         "reference",
         "search_results",

@@ -242,6 +242,8 @@ class ResponsesDecoder:
             call.done = True
         elif kind == "message":
             self._message(index, item, out)
+            if text_of(item.get("phase")):  # OpenAI wants it back with the text
+                out.append(_opaque("phase", item["phase"]))
         elif kind == "reasoning":
             if index not in self._spoken:
                 texts = (part.get("text") for name in ("summary", "content") for part in _objects(item.get(name)))

@@ -5,7 +5,7 @@ Source: OpenAI's API reference, "Create a model response", and the types of its 
 
 from typing import Any, Final
 
-from rxlapce.dialects.json_values import text_of
+from rxlapce.dialects.json_values import loads, text_of
 from rxlapce.dialects.refusals import answered_call, cannot
 from rxlapce.dialects.turns import opaque_object
 from rxlapce.requests import Effort, Image, Message, Part, RequestedCall, ResponseFormat, Tool
@@ -157,7 +157,7 @@ def _answer(turn: Message) -> list[Item]:
     """What the model said: messages, calls and other items in their order.
 
     Text is `output_text` in a message without the id that it had: it is the only form that llama.cpp takes beside
-    OpenAI. Text that pieces cut which are no items is joined.
+    OpenAI. Text that pieces cut which are no items is joined; a `phase` ends the message that it belongs to.
     """
     said: list[Item] = []
     calls, spoken = _call_items(turn), ""
@@ -171,6 +171,10 @@ def _answer(turn: Message) -> list[Item]:
                 f"{WHO} takes back no thought without its reasoning item: send the turn's Message.plain(), and ask for "
                 'the items with extra={"include": ["reasoning.encrypted_content"]}'
             )
+        if part.opaque is not None and part.opaque.kind == "phase":
+            said += _spoken(spoken, text_of(loads(part.opaque.raw)))
+            spoken = ""
+            continue
         item = _item(part, calls)
         if item is not None:
             said += _spoken(spoken)
@@ -179,11 +183,12 @@ def _answer(turn: Message) -> list[Item]:
     return [*said, *_spoken(spoken)] if turn.pieces() else _spoken("", empty=True)
 
 
-def _spoken(text: str, *, empty: bool = False) -> list[Item]:
+def _spoken(text: str, phase: str | None = None, *, empty: bool = False) -> list[Item]:
     if not text and not empty:
         return []
     content: Item = {"type": "output_text", "text": text, "annotations": []}
-    return [{"type": "message", "role": "assistant", "content": [content]}]
+    said: Item = {"type": "message", "role": "assistant", "content": [content]}
+    return [said if phase is None else {**said, "phase": phase}]
 
 
 def _call_items(turn: Message) -> dict[str, Item]:

@@ -45,9 +45,9 @@ MCP: Item = {"id": "mcp_1", "type": "mcp_call", "server_label": "s", "name": "f"
 UNHEARD_OF: Item = {"id": "x_1", "type": "item_of_tomorrow", "value": {"x": [True]}}
 
 
-def spoken(text: str) -> dict[str, Any]:
+def spoken(text: str, **members: str) -> dict[str, Any]:
     content: Item = {"type": "output_text", "text": text, "annotations": []}
-    return {"type": "message", "role": "assistant", "content": [content]}
+    return {"type": "message", "role": "assistant", "content": [content], **members}
 
 
 ANSWERS: list[list[Item]] = [
@@ -55,6 +55,8 @@ ANSWERS: list[list[Item]] = [
     [SILENT, CALL, {**SILENT, "id": "rs_3"}, PROGRAMMED, CUSTOM],
     [THOUGHT, SEARCH, SILENT, MCP, spoken("So."), UNHEARD_OF],
     [CUSTOM, PROGRAMMED, SILENT],
+    [THOUGHT, spoken("I look.", phase="commentary"), CALL],
+    [spoken("I look.", phase="commentary"), spoken("So.", phase="final_answer")],
 ]
 
 
@@ -122,7 +124,7 @@ def test_a_streamed_answer_goes_back_unchanged_and_in_order(items: list[Item]) -
     assert sent_back(turn_of(streamed(items))) == items
 
 
-@pytest.mark.parametrize("items", [ANSWERS[0], ANSWERS[2]])
+@pytest.mark.parametrize("items", [ANSWERS[0], ANSWERS[2], ANSWERS[5]])
 def test_a_unary_answer_goes_back_unchanged_and_in_order(items: list[Item]) -> None:
     assert sent_back(turn_of(unary(items))) == items
 
@@ -151,6 +153,11 @@ def test_what_a_custom_tool_gave_is_answered_as_such() -> None:
         {"type": "custom_tool_call_output", "call_id": "call_3", "output": "patch"},
         {"type": "function_call_output", "call_id": "call_1", "output": "look"},
     ]
+
+
+def test_a_phase_that_is_no_word_is_not_sent() -> None:
+    phase = OpaquePart(kind="phase", raw='["final_answer"]')
+    assert sent_back(Message(role="assistant", parts=(Part(text="So."), Part(opaque=phase)))) == [spoken("So.")]
 
 
 def test_members_that_may_not_be_null_are_left_out_of_an_item() -> None:
