@@ -54,7 +54,8 @@ class ChatCompletions:
 
     Opaque parts of an earlier answer: `reasoning_details` are thoughts; `audio` goes back as its id; `images` as they
     came. Those that only told of the answer are left out: `annotations`, `citations`, `search_results`, `reference`,
-    `logprobs`, `content_filter_results`, `prompt_filter_results`, `moderation`, `phase`, `usage`. All others are refused.
+    `logprobs`, `content_filter_results`, `prompt_filter_results`, `moderation`, `phase`, `usage`. All others are
+    refused.
 
     `now` is the wall clock, for a Retry-After that is a date.
     """
