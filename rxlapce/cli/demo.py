@@ -15,12 +15,13 @@ from rxlapce.cli.child import running_daemon
 from rxlapce.cli.live import AnswerView, PlainView, answer_view
 from rxlapce.cli.loop import run
 from rxlapce.cli.screen import json_line
-from rxlapce.config.env import check_base_url, load_provider_configs_from_env
+from rxlapce.config.env import check_base_url, load_provider_configs_from_env, proxy_for
 from rxlapce.errors import ConfigError
 from rxlapce.messages import TransportName
 from rxlapce.providers import SPECS
 from rxlapce.providers.discovery import list_models
 from rxlapce.providers.provider import Provider
+from rxlapce.providers.spec import ProviderSpec
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import VISIBLE, Finish, StreamToken, Text, Usage, UsageReport
 
@@ -186,7 +187,7 @@ async def _choose(wish: Wish) -> Choice:
         return Choice(provider="local", model=name, why=why, options=("--base-url", url))
     configured = {} if wish.simulator else load_provider_configs_from_env(os.environ)
     for name in (*DEFAULT_MODELS, "azure", "local") if wish.provider is None else (wish.provider,):
-        if name in configured:
+        if name in configured and (wish.provider is not None or _is_meant(SPECS[name])):
             return await _configured(configured[name], model)
     if wish.provider is not None:
         return _simulated_as(wish.provider, model, asked=wish.simulator)
@@ -197,6 +198,11 @@ async def _choose(wish: Wish) -> Choice:
         options=("--simulator",),
         next="For a real model set a key (rxlapce providers names the variables), or name a server with --base-url.",
     )
+
+
+def _is_meant(spec: ProviderSpec) -> bool:
+    """Whether a variable is set that nobody sets but for this provider."""
+    return any(os.environ.get(name, "").strip() for name in spec.needs if name not in spec.ambient)
 
 
 async def _configured(provider: Provider, model: str | None) -> Choice:
@@ -223,7 +229,7 @@ async def _first_model(base_url: str) -> str:
     provider = load_provider_configs_from_env({**os.environ, "LOCAL_BASE_URL": base_url})["local"]
     from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load
 
-    async with HttpClient() as client:
+    async with HttpClient(proxy_for=proxy_for) as client:
         models = await list_models(client, provider)
     if not models:
         raise ConfigError(f"{base_url} lists no model: name one with -m")

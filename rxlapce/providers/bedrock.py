@@ -134,13 +134,17 @@ EXTRA: Final = {
     "AWS_ACCESS_KEY_ID": "access key's id",
 }
 
+#: AWS's own variables, which any of its tools reads.
+AMBIENT: Final = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
+
 SPEC = ProviderSpec(
     name="bedrock",
     summary="AWS Bedrock: converse, invoke",
     key_env="AWS_BEARER_TOKEN_BEDROCK",
     base_url_env="BEDROCK_BASE_URL",
     more_base_url_env=("AWS_ENDPOINT_URL_BEDROCK_RUNTIME",),
-    needs=("AWS_BEARER_TOKEN_BEDROCK", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"),
+    needs=("AWS_BEARER_TOKEN_BEDROCK", *AMBIENT),
+    ambient=AMBIENT,
     build=build,
     extra_env=EXTRA,
     secret_env={"AWS_SECRET_ACCESS_KEY": "secret access key", "AWS_SESSION_TOKEN": "session token"},

@@ -25,8 +25,9 @@ class Settings:
 class ProviderSpec:
     """A kind of provider: its name, one line about it, the variables it reads, and how it is built.
 
-    It is configured as soon as one of `needs` is set. The base URL is also read from `more_base_url_env`, if
-    `base_url_env` is not set. `extra_env` and `secret_env` map further variables to names in
+    It is configured as soon as one of `needs` is set. Those of them in `ambient` are set for other programs too: alone
+    they make a provider that can be asked by its name, but not one that is chosen. The base URL is also read from
+    `more_base_url_env`, if `base_url_env` is not set. `extra_env` and `secret_env` map further variables to names in
     `Settings.extra` and `Settings.secrets`. `build` raises `ConfigError` for settings that do not go together.
     """
 
@@ -36,6 +37,7 @@ class ProviderSpec:
     base_url_env: str
     needs: tuple[str, ...]
     build: Callable[[Settings], Provider]
+    ambient: tuple[str, ...] = ()
     more_base_url_env: tuple[str, ...] = ()
     extra_env: Mapping[str, str] = field(default_factory=dict[str, str])
     secret_env: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -81,6 +81,51 @@ def test_base_url_asks_that_server_for_the_first_model_it_lists(command: Command
     assert (record["provider"], record["model"], record["finish"]) == ("local", "sim", "stop")
 
 
+def test_a_server_behind_a_proxy_is_asked_by_it_for_its_models_too(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "rxlapce", "simulate", "--json", "--quiet", "--tps", "0", "--ttft", "0"],
+        stdout=subprocess.PIPE,
+    )
+    with server:
+        assert server.stdout is not None
+        # A server takes a proxy's request, whose target is a whole URL, for one of its own.
+        monkeypatch.setenv("http_proxy", json.loads(server.stdout.readline())["url"])
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        done = command("demo", "--base-url", "http://models.invalid/v1", "--json", "hi")
+        server.terminate()
+    assert done.code == 0, done.err
+    assert "The server at http://models.invalid/v1: local/sim" in done.err
+
+
+def test_a_proxy_of_the_environment_is_not_in_the_way_of_the_simulator(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    done = command("demo", "-m", FAST, "--json", "hi")
+    assert done.code == 0, done.err
+
+
+def test_variables_of_amazons_other_tools_do_not_choose_bedrock(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    done = command("demo", "-m", FAST, "--json", "hi")
+    assert done.code == 0, done.err
+    assert "No key is set, so a simulator answers" in done.err
+    monkeypatch.setenv("BEDROCK_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", CANARY)
+    meant = command("demo", "hi")
+    assert meant.code == 1
+    assert "bedrock: cannot connect to 127.0.0.1:9" in meant.err
+
+
 def test_server_that_does_not_answer_is_an_error_that_names_it(command: Command) -> None:
     done = command("demo", "--base-url", "http://127.0.0.1:9/v1")
     assert (done.code, done.out) == (1, "")
