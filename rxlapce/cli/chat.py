@@ -107,7 +107,7 @@ def _json_schema(file: IO[bytes]) -> dict[str, Any]:
 
 def piped() -> str:
     """What is piped in; "" on a terminal."""
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():  # None where it was closed (`<&-`)
         return ""
     try:
         return sys.stdin.buffer.read().decode().strip()

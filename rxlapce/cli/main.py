@@ -82,6 +82,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; ends the process."""
+    _open_closed_descriptors()
     try:
         sys.exit(cli.main(arguments, prog_name="rxlapce", standalone_mode=False, color=_color()))
     except click.exceptions.Exit as error:
@@ -96,9 +97,23 @@ def main(arguments: list[str] | None = None) -> Any:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except RxlapceError as error:
+        from rxlapce.cli.screen import printable  # only on this path
+
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True, color=_color())
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)  # a provider may have said it
         sys.exit(1)
+
+
+def _open_closed_descriptors() -> None:
+    """Give standard input, output and error that were closed (`<&-`) to nobody.
+
+    The next file or socket would get their numbers: what is written for the user would go into it, and libuv aborts.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
 def _color() -> bool | None:

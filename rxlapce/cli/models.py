@@ -46,7 +46,7 @@ async def _models(asked: list[Provider], *, as_json: bool) -> bool:
     for provider, answer in zip(asked, answers, strict=True):
         if isinstance(answer, ProviderError):
             whole = False
-            click.echo(str(answer), err=True)
+            click.echo(printable(str(answer)), err=True)
         elif isinstance(answer, BaseException):
             raise answer
         else:

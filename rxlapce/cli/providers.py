@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rxlapce.cli.loop import run
 from rxlapce.cli.options import config_option
+from rxlapce.cli.screen import printable
 from rxlapce.config.env import proxy_for
 from rxlapce.config.sources import load_provider_configs
 from rxlapce.errors import ProviderError
@@ -94,6 +95,6 @@ def _show(rows: list[dict[str, object]], health: Mapping[str, str]) -> None:
             table.add_row(str(row["provider"]), Text("no", "dim"), Text(f"set {wanted}", "dim"))
     Console(soft_wrap=False).print(table)
     for name, said in health.items():
-        click.secho(f"{name}: answers" if said == OK else said, fg="green" if said == OK else "red")
+        click.secho(f"{name}: answers" if said == OK else printable(said), fg="green" if said == OK else "red")
     if not any(row["configured"] for row in rows):
         click.echo("\nNo provider is configured. Without any key: rxlapce demo, or rxlapce serve --simulator")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import click
 import msgspec
 
-from rxlapce.cli.screen import json_line
+from rxlapce.cli.screen import json_line, printable
 from rxlapce.config.simulated import simulated_environ
 from rxlapce.secret import Secret
 from rxlapce.simulator import SHOWCASE, Options, Served, Simulator, describe
@@ -113,11 +113,11 @@ def _report(served: Served) -> None:
     request = served.request
     try:
         model = msgspec.json.decode(request.body)["model"]
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError):
         model = "-"
     took_s = (served.ended_at_s or request.at_s) - request.at_s
-    click.echo(
+    line = (
         f"{request.method} {request.path} {model!s:.60} {served.status or '-'} {served.outcome} "
-        f"{served.tokens} tokens {served.bytes} bytes {took_s:.2f} s",
-        err=True,
+        f"{served.tokens} tokens {served.bytes} bytes {took_s:.2f} s"
     )
+    click.echo(printable(line.replace("\n", " ")), err=True)

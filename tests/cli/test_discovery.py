@@ -2,10 +2,13 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Protocol
 
@@ -76,6 +79,50 @@ def test_a_refused_key_and_a_dead_server_are_told_apart_and_fail(
     assert done.code == 1
 
 
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """OpenAI is a server that refuses in words which rename a terminal's window and write into its clipboard."""
+    body = json.dumps({"error": {"message": "no \x1b]0;renamed\x07\x1b]52;c;YQ==\x07\x9b2Jkey"}}).encode()
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def log_request(self, code: object = None, size: object = None) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("models",), ("providers", "--check"), ("count", "-m", "openai/m", "--api", "responses", "hi")],
+    ids=["models", "providers", "count"],
+)
+def test_what_a_provider_says_does_not_steer_the_terminal(
+    command: Command, hostile: None, arguments: tuple[str, ...]
+) -> None:
+    done = command(*arguments)
+    assert done.code == 1
+    assert "no ]0;renamed" in done.out + done.err
+    assert not {"\x1b", "\x07", "\x9b"} & set(done.err)
+    assert not {"\x07", "\x9b"} & set(done.out)
+
+
 def test_models_are_listed_by_the_names_that_chat_takes(command: Command, all_configured: str) -> None:
     done = command("models")
     assert (done.code, done.err) == (0, "")
@@ -117,6 +164,16 @@ def test_tokens_are_counted_by_who_can(command: Command, all_configured: str, pr
 def test_what_is_piped_in_is_counted(command: Command, all_configured: str) -> None:
     done = command("count", "-m", "openai/sim", "--api", "responses", stdin=b"one two three")
     assert int(done.out) > 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
+def test_a_closed_standard_input_or_output_is_an_empty_one(all_configured: str, closed: str) -> None:
+    program = f"exec {shlex.quote(sys.executable)} -m rxlapce count -m anthropic/sim hello {closed}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", program], stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert bool(done.stdout) is (">" not in closed)
 
 
 def test_who_cannot_count_says_so(command: Command, all_configured: str) -> None:

@@ -53,6 +53,29 @@ async def test_it_serves_logs_each_request_and_ends_cleanly_on_a_signal(number: 
         assert (process.returncode, errors) == (0, b"")
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[" * 200_000, b"POST /v1/chat/completions - 400 refused"),
+        (b'{"model":"\xff"}', b"POST /v1/chat/completions - 400 refused"),
+        (b'{"model":"a\\u001b[31m\\nb"}', b"POST /v1/chat/completions a[31m b "),
+    ],
+    ids=["deep", "no UTF-8", "controls"],
+)
+async def test_a_hostile_body_is_one_line_of_the_report(body: bytes, said: bytes) -> None:
+    async with running("--json", "--tps", "0", "--ttft", "0") as (process, line):
+        async with (
+            aiohttp.ClientSession(msgspec.json.decode(line)["url"]) as client,
+            client.post("/v1/chat/completions", data=body) as response,
+        ):
+            assert response.status < 500
+            await response.read()
+        assert process.stderr is not None
+        report = await process.stderr.readline()
+        assert report.startswith(said)
+        assert b"\x1b" not in report
+
+
 async def test_it_demands_the_key_of_the_environment_and_never_prints_it() -> None:
     async with running("--api-key-env", "SIMULATED_KEY", key="sk-of-the-environment") as (process, line):
         assert line.startswith("Simulated provider on http://127.0.0.1:")
