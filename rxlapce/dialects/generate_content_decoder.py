@@ -59,6 +59,9 @@ _KNOWN: Final = frozenset(
 )
 _PART_KNOWN: Final = frozenset({"text", "thought", "thoughtSignature", "functionCall"})
 
+#: A usage of more bytes holds counts; a shorter one may be null, or Vertex AI's `trafficType` alone.
+UNCOUNTED_BYTES: Final = 80
+
 _decode_chunk: Final = msgspec.json.Decoder(Chunk).decode
 
 
@@ -127,7 +130,11 @@ class GenerateContentDecoder:
                 part = parts[0]
                 if part.text and not part.thought and part.thought_signature is None and part.function_call is None:
                     out.append(Text(part.text, candidate.index))
-                    self._usage = chunk.usage_metadata or self._usage
+                    usage = chunk.usage_metadata
+                    if len(usage) > UNCOUNTED_BYTES:
+                        self._usage = usage
+                    elif usage:
+                        self._count(loads(bytes(usage)))
                     return False
         self._chunk(loads(event.data), event.data, out)
         return False

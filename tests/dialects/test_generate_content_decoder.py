@@ -301,14 +301,15 @@ def test_usage_adds_thoughts_and_what_tools_put_into_the_prompt() -> None:
     )
 
 
-def test_the_last_usage_wins_unless_it_counts_nothing() -> None:
-    first, last = (
-        {"promptTokenCount": 1, "totalTokenCount": 1},
-        {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
-    )
+@pytest.mark.parametrize("nothing", [{"trafficType": "ON_DEMAND"}, None, {}, "?"])
+@pytest.mark.parametrize("details", [[], [{"modality": "TEXT", "tokenCount": 1}]])
+def test_the_last_usage_wins_unless_it_counts_nothing(nothing: Any, details: Any) -> None:
+    first = {"promptTokenCount": 1, "totalTokenCount": 1}
+    last = {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2, "promptTokensDetails": details}
     events = [
         chunk({"text": "a"}, modelVersion="m", usageMetadata=first),
-        chunk({"text": "b"}, modelVersion="m", usageMetadata=last),
+        chunk({"text": "b"}, usageMetadata=last),
+        chunk({"text": "c"}, usageMetadata=nothing),
         chunk(finish="STOP", usageMetadata={"trafficType": "ON_DEMAND"}),
     ]
     (report,) = [token for token in whole(*events) if isinstance(token, UsageReport)]
