@@ -93,6 +93,15 @@ def test_a_stop_after_tool_calls_is_their_end() -> None:
     assert end == Finish(FinishKind.TOOL_CALLS, "stop")
 
 
+def test_a_stop_after_a_refusal_is_one_and_other_words_stay() -> None:
+    for word, kind in (("stop", FinishKind.REFUSAL), ("length", FinishKind.LENGTH)):
+        assert whole(chunk({"refusal": "I'm"}), chunk({"refusal": " sorry"}, finish=word), DONE)[-1] == Finish(
+            kind, word
+        )
+    both = chunk({"refusal": "No", "tool_calls": [{"index": 0, "function": {"name": "f"}}]}, finish="stop")
+    assert whole(both, DONE)[-1] == Finish(FinishKind.TOOL_CALLS, "stop")
+
+
 def test_further_choices_end_in_others() -> None:
     ends = whole(chunk({}, finish="stop", index=1), chunk({}, finish="length"), chunk({}, finish="stop", index=2), DONE)
     others = (ChoiceEnd(1, FinishKind.STOP, "stop"), ChoiceEnd(2, FinishKind.STOP, "stop"))
