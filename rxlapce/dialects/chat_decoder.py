@@ -9,9 +9,11 @@ import msgspec
 
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
+from rxlapce.dialects.chat_pieces import flagged, opaque, say_parts, says_something
 from rxlapce.dialects.chat_wire import CallPiece, Chunk, Delta, Function, StreamChoice, WholeBody, read_usage
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
 from rxlapce.dialects.reasoning_details import DetailReader
+from rxlapce.dialects.split_characters import SplitCharacters
 from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
@@ -71,18 +73,23 @@ class _Call:
 class _Progress:
     """How far one choice has come."""
 
-    __slots__ = ("by_key", "calls", "details", "finish")
+    __slots__ = ("by_key", "calls", "details", "finish", "refused")
 
     def __init__(self, choice: int) -> None:
         self.finish: str | None = None
         self.details = DetailReader(choice)
         self.calls: list[_Call] = []
         self.by_key: dict[int, _Call] = {}
+        self.refused = False
 
     def kind(self) -> FinishKind:
-        """A forced tool call ends in "stop" at OpenAI and in no word at some servers: what was said decides."""
+        """A forced tool call ends in "stop" at OpenAI, and so does a refusal: what was said decides."""
         kind = FINISH_KINDS.get(self.finish or "stop", FinishKind.STOP)
-        return FinishKind.TOOL_CALLS if kind is FinishKind.STOP and self.calls else kind
+        if kind is not FinishKind.STOP:
+            return kind
+        if self.calls:
+            return FinishKind.TOOL_CALLS
+        return FinishKind.REFUSAL if self.refused else kind
 
     def call_for(self, key: int | None, call_id: str | None, name: str | None) -> _Call:
         """The call that a piece belongs to, which may be a new one."""
@@ -112,10 +119,11 @@ class ChatDecoder:
     machine, best of 600 runs of 2000, 2026-11-22. Comparing whole structs, not single members, was no faster.
     """
 
-    __slots__ = ("_failure", "_last_choice", "_last_sources", "_progress", "_usage", "model")
+    __slots__ = ("_failure", "_last_choice", "_last_sources", "_progress", "_split", "_usage", "model")
 
     def __init__(self) -> None:
         self.model: str | None = None
+        self._split = SplitCharacters()
         self._progress: dict[int, _Progress] = {}
         self._usage: Any = None
         self._last_choice = -1
@@ -129,7 +137,8 @@ class ChatDecoder:
         try:
             chunk = _decode_chunk(event.data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return self._unusual(event, error, out)
+            mended = self._split.mend(event)
+            return self._unusual(event, error, out) if mended is None else self.feed(mended, out)
         if not chunk.choices:
             self._without_choices(chunk, event, out)
             return False
@@ -219,10 +228,11 @@ class ChatDecoder:
         elif text:
             out.append(Reasoning(text, None, choice))
         if isinstance(delta.content, list):
-            _parts(delta.content, choice, out)
+            say_parts(delta.content, choice, out)
         elif delta.content:
             out.append(Text(delta.content, choice))
         if delta.refusal:
+            self._progress[choice].refused = True
             out.append(Refusal(delta.refusal, choice))
         for piece in delta.tool_calls or ():
             self._call(piece, choice, out)
@@ -231,7 +241,7 @@ class ChatDecoder:
         for name in ("annotations", "audio", "images"):
             value = getattr(delta, name)
             if value:
-                out.append(_opaque(name, value, choice))
+                out.append(opaque(name, value, choice))
 
     def _call(self, piece: CallPiece, choice: int, out: list[StreamToken]) -> None:
         """One piece of a call. The first id and the first name hold: some servers repeat both in every piece."""
@@ -255,10 +265,10 @@ class ChatDecoder:
 
     def _about_choice(self, choice: StreamChoice, raw: str, out: list[StreamToken]) -> None:
         """Members beside the delta: the finish word (null after the real one does not undo it), verdicts, errors."""
-        if _says_something(choice.logprobs):
-            out.append(_opaque("logprobs", choice.logprobs, choice.index))
-        if _flagged(choice.content_filter_results):
-            out.append(_opaque("content_filter_results", choice.content_filter_results, choice.index))
+        if says_something(choice.logprobs):
+            out.append(opaque("logprobs", choice.logprobs, choice.index))
+        if flagged(choice.content_filter_results):
+            out.append(opaque("content_filter_results", choice.content_filter_results, choice.index))
         if choice.usage:  # Moonshot puts it here
             self._usage = choice.usage
         word = choice.finish_reason
@@ -278,15 +288,15 @@ class ChatDecoder:
         for name in ("citations", "search_results"):
             value = getattr(chunk, name)
             if value:
-                said = _opaque(name, value)
+                said = opaque(name, value)
                 if said != self._last_sources.get(name):  # Perplexity repeats them in every chunk
                     self._last_sources[name] = said
                     out.append(said)
         verdicts = chunk.prompt_filter_results
         if is_array(verdicts) and any(
-            is_object(verdict) and _flagged(verdict.get("content_filter_results")) for verdict in verdicts
+            is_object(verdict) and flagged(verdict.get("content_filter_results")) for verdict in verdicts
         ):
-            out.append(_opaque("prompt_filter_results", verdicts))
+            out.append(opaque("prompt_filter_results", verdicts))
         if chunk.error:
             raise self._failed(failures.from_value(loads(raw), raw), out)
         if self._failure is not None:
@@ -301,7 +311,7 @@ class ChatDecoder:
         before = len(out)
         for name, member in value.items():
             if name not in _KNOWN_MEMBERS and (is_object(member) or is_array(member)) and member:
-                out.append(_opaque(name, member))
+                out.append(opaque(name, member))
         if value and len(out) == before and chunk.choices is None and chunk.usage is None:
             out.append(Opaque(text_of(value.get("type")) or text_of(value.get("object")) or "event", event.data))
 
@@ -332,8 +342,8 @@ class ChatDecoder:
         for choice in self._whole(raw, out)["choices"]:
             delta: dict[str, Any] = choice.get("delta") or {}
             for name, value in delta.items():
-                if name not in _SILENT and _says_something(value):
-                    out.append(_opaque(name, value, choice.get("index", 0)))
+                if name not in _SILENT and says_something(value):
+                    out.append(opaque(name, value, choice.get("index", 0)))
 
     # -- ends ---------------------------------------------------------------------------------------------------------
 
@@ -353,46 +363,3 @@ class ChatDecoder:
         ]
         first = ends[0] if ends else ChoiceEnd(0, FinishKind.STOP)
         out.append(Finish(first.kind, first.raw, self.model, tuple(ends[1:])))
-
-
-def _parts(parts: list[Any], choice: int, out: list[StreamToken]) -> None:
-    """Mistral's content as a list: `text` parts and `thinking` parts, which hold `text` parts themselves."""
-    for part in parts:
-        kind = part.get("type") if is_object(part) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            if part["text"]:
-                out.append(Text(part["text"], choice))
-        elif kind == "thinking":
-            inner = part.get("thinking")
-            said = [p.get("text") for p in inner if is_object(p)] if is_array(inner) else [inner]
-            text = "".join(piece for piece in said if isinstance(piece, str))
-            signature = part.get("signature")
-            if text or signature:
-                out.append(Reasoning(text, text_of(signature), choice))
-        else:
-            out.append(_opaque(kind if isinstance(kind, str) else "content", part, choice))
-
-
-def _says_something(value: Any) -> bool:
-    """Whether there is more in it than objects without anything. Not recursive: it can be nested to any depth."""
-    rest = [value]
-    while rest:
-        member = rest.pop()
-        if is_object(member):
-            rest.extend(member.values())
-        elif member:
-            return True
-    return False
-
-
-def _flagged(results: Any) -> bool:
-    """Whether Azure's verdicts hold more than "all clear", which it repeats in every chunk."""
-    if not is_object(results):
-        return False
-    return any(
-        is_object(verdict) and (verdict.get("filtered") or verdict.get("detected")) for verdict in results.values()
-    )
-
-
-def _opaque(kind: str, value: Any, choice: int = 0) -> Opaque:
-    return Opaque(kind, dumps(value), choice)

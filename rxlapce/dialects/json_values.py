@@ -17,6 +17,11 @@ def is_array(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a JSON array; none if it is no array."""
+    return [member for member in value if is_object(member)] if is_array(value) else []
+
+
 def text_of(value: Any) -> str | None:
     """The string if it is one and not empty: many servers write "" for what they do not say."""
     return value if isinstance(value, str) and value else None

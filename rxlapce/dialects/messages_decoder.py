@@ -12,6 +12,7 @@ import msgspec
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
 from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
+from rxlapce.dialects.split_characters import SplitCharacters
 from rxlapce.dialects.usage import Count, report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
@@ -99,7 +100,7 @@ class MessagesDecoder:
     2 vCPUs of a busy virtual machine, best of 600 runs of 2000, 2026-11-22.
     """
 
-    __slots__ = ("_calls", "_calls_seen", "_stop_reason", "_usage", "model")
+    __slots__ = ("_calls", "_calls_seen", "_split", "_stop_reason", "_usage", "model")
 
     def __init__(self) -> None:
         self.model: str | None = None
@@ -107,6 +108,7 @@ class MessagesDecoder:
         self._stop_reason: str | None = None
         self._calls: dict[int, _Call] = {}  # open ones, by block
         self._calls_seen = 0
+        self._split = SplitCharacters()
 
     # -- the interface ----------------------------------------------------------------------------------------------
 
@@ -115,7 +117,8 @@ class MessagesDecoder:
         try:
             said = _decode_event(event.data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return self._unusual(event, error, out)
+            mended = self._split.mend(event)
+            return self._unusual(event, error, out) if mended is None else self.feed(mended, out)
         kind = said.type
         if kind == "content_block_delta":
             delta = said.delta

@@ -13,8 +13,9 @@ import msgspec
 
 from rxlapce.codec.event import Event
 from rxlapce.dialects import failures
-from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, text_of
-from rxlapce.dialects.responses_wire import read_usage
+from rxlapce.dialects.json_values import dumps, is_array, is_object, loads, objects, text_of
+from rxlapce.dialects.responses_wire import given, read_usage
+from rxlapce.dialects.split_characters import SplitCharacters
 from rxlapce.dialects.usage import report_usage
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.tokens import (
@@ -97,7 +98,18 @@ class ResponsesDecoder:
     virtual machine, best of 300 runs of 2000, 2026-11-22.
     """
 
-    __slots__ = ("_annotated", "_calls", "_items", "_numbered", "_refused", "_speaking", "_spoken", "_usage", "model")
+    __slots__ = (
+        "_annotated",
+        "_calls",
+        "_items",
+        "_numbered",
+        "_refused",
+        "_speaking",
+        "_split",
+        "_spoken",
+        "_usage",
+        "model",
+    )
 
     def __init__(self) -> None:
         self.model: str | None = None
@@ -109,6 +121,7 @@ class ResponsesDecoder:
         self._spoken: set[int | None] = set()  # output indices whose text came in deltas
         self._annotated: dict[int | None, int] = {}  # output index -> annotations so far
         self._refused = False
+        self._split = SplitCharacters()
 
     # -- the interface ----------------------------------------------------------------------------------------------
 
@@ -117,6 +130,9 @@ class ResponsesDecoder:
         try:
             said = _decode_event(event.data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            mended = self._split.mend(event)
+            if mended is not None:
+                return self.feed(mended, out)
             raise self._unusual(event, error, out) from None
         kind = said.type
         if kind == "response.output_text.delta":
@@ -222,7 +238,7 @@ class ResponsesDecoder:
         kind = text_of(item.get("type")) or "output_item"
         if kind in CALL_ITEMS:
             call = self._call_of(index, item)
-            call.initial = _given(item, CALL_ITEMS[kind])
+            call.initial = given(item, CALL_ITEMS[kind])
             if kind == "custom_tool_call":  # its input is no JSON: this tells
                 out.append(_opaque(kind, item))
             self._name(call, item, "", out)
@@ -237,7 +253,7 @@ class ResponsesDecoder:
         kind = text_of(item.get("type")) or "output_item"
         if kind in CALL_ITEMS:
             call = self._call_of(index, item)
-            fresh = "" if call.spoken or call.done else _given(item, CALL_ITEMS[kind]) or call.initial
+            fresh = "" if call.spoken or call.done else given(item, CALL_ITEMS[kind]) or call.initial
             self._name(call, item, fresh, out)
             call.done = True
         elif kind == "message":
@@ -246,7 +262,7 @@ class ResponsesDecoder:
                 out.append(_opaque("phase", item["phase"]))
         elif kind == "reasoning":
             if index not in self._spoken:
-                texts = (part.get("text") for name in ("summary", "content") for part in _objects(item.get(name)))
+                texts = (part.get("text") for name in ("summary", "content") for part in objects(item.get(name)))
                 out.extend(Reasoning(text) for text in texts if isinstance(text, str) and text)
         else:
             out.append(_opaque(kind, item))
@@ -257,7 +273,7 @@ class ResponsesDecoder:
     def _message(self, index: int | None, item: dict[str, Any], out: list[StreamToken]) -> None:
         """The text, if no delta said it, and the annotations that no event told of."""
         known = self._annotated.get(index, 0)
-        for part in _objects(item.get("content")):
+        for part in objects(item.get("content")):
             kind, said = part.get("type"), part.get("text")
             if kind == "output_text" and isinstance(said, str):
                 fresh = index not in self._spoken
@@ -342,7 +358,7 @@ class ResponsesDecoder:
         final: dict[str, Any] = response if is_object(response) else {}
         self._start(final)
         if not self._items and not self._spoken:
-            for index, item in enumerate(_objects(final.get("output"))):
+            for index, item in enumerate(objects(final.get("output"))):
                 self._end_item(index, item, raw, out)
         silent = [call for call in self._numbered if call.initial and not call.spoken]
         out.extend(ToolCall(call.index, arguments_delta=call.initial) for call in silent)
@@ -374,18 +390,6 @@ class ResponsesDecoder:
     def _failed(self, error: ProviderError, out: list[StreamToken]) -> ProviderError:
         self._report(UsageSource.PARTIAL, out)
         return error
-
-
-def _given(item: dict[str, Any], member: str) -> str:
-    """What a call gives its tool, as text. Some servers write the arguments as an object."""
-    value = item.get(member)
-    if value is None or isinstance(value, str):
-        return value or ""
-    return dumps(value)
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [member for member in value if is_object(member)] if is_array(value) else []
 
 
 def _opaque(kind: str, value: Any) -> Opaque:

@@ -1,10 +1,11 @@
-"""The usage object of the responses API in the normal form."""
+"""The responses API as it stands on the wire: what a call gives its tool, and the usage object in the normal form."""
 
 from typing import Any
 
 import msgspec
 
 from rxlapce.dialects.chat_wire import TICKS_PER_USD
+from rxlapce.dialects.json_values import dumps
 from rxlapce.dialects.usage import Cost, Count
 from rxlapce.tokens import Reported, Usage, UsageSource
 
@@ -61,3 +62,11 @@ def read_usage(value: Any, source: UsageSource) -> Usage:
             reasoning_tokens=reasoning,
         ),
     )
+
+
+def given(item: dict[str, Any], member: str) -> str:
+    """What a call gives its tool, as text. Some servers write the arguments as an object."""
+    value = item.get(member)
+    if value is None or isinstance(value, str):
+        return value or ""
+    return dumps(value)
