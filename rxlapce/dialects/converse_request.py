@@ -61,6 +61,8 @@ def _turns(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
     for turn in turns:
         if not turn["content"]:
             raise cannot(f"Bedrock refuses {turn['role']} turns of nothing but blanks: leave them out")
+    if not turns:
+        raise cannot("Bedrock needs a turn beside the system's")
     return turns
 
 

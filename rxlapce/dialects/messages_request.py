@@ -84,6 +84,8 @@ def turns(messages: tuple[Message, ...]) -> list[Block]:
         elif message.role not in _SYSTEM:
             results = None
             said.append({"role": message.role, "content": _content(message)})
+    if not said:
+        raise cannot(f"{WHO} needs a turn beside the system's")
     return said
 
 
@@ -253,7 +255,10 @@ def _result(message: Message) -> Block:
     mark = blocks[-1].pop("cache_control", None)
     if mark is not None:
         said["cache_control"] = mark
-    said["content"] = blocks[0]["text"] if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} else blocks
+    if len(blocks) > 1:
+        blocks = _without_blank(blocks)
+    if blocks:
+        said["content"] = blocks[0]["text"] if len(blocks) == 1 and blocks[0].keys() == {"type", "text"} else blocks
     return said
 
 

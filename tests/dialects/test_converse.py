@@ -222,6 +222,7 @@ def test_tools_that_converse_refuses_are_refused() -> None:
         (Message(role="user", parts=(Part(text="", cache="5m"),)), "on a piece that is not sent"),
         (Message(role="tool", parts=(Part(text="A", cache="5m"), Part(text="B")), tool_call_id="c"), "on its last"),
         (Message(role="system", parts=(Part(image=PICTURE),)), "system turn cannot hold image"),
+        (Message(role="system", content="A"), "a turn beside the system's"),
         (
             Message(role="assistant", parts=(Part(opaque=OpaquePart(kind="image", raw="{")),)),
             "'image' piece is no JSON",

@@ -207,6 +207,13 @@ def test_a_tool_may_give_nothing() -> None:
     assert said["messages"][0]["content"] == [{"type": "tool_result", "tool_use_id": "c"}]
 
 
+def test_blank_texts_beside_a_result_are_left_out() -> None:
+    for texts, content in (((" ", "A", ""), "A"), (("\n", " "), None)):
+        parts = (*(Part(text=text) for text in texts), Part(text=" ", cache="5m"))
+        said = body(conversation(Message(role="tool", tool_call_id="c", parts=parts)))["messages"][0]["content"][0]
+        assert (said.get("content"), said["cache_control"]) == (content, {"type": "ephemeral"})
+
+
 def test_results_after_another_turn_start_a_turn_of_their_own() -> None:
     result, hi = Message(role="tool", content="A", tool_call_id="c"), Message(role="user", content="Hi")
     said = body(conversation(result, hi, result))["messages"]
@@ -279,6 +286,7 @@ def test_one_answer_may_be_asked_for_by_number() -> None:
         (conversation(Message(role="user", content="x", tool_call_id="c")), "leave its tool_call_id out"),
         (conversation(Message(role="user", content="x", tool_calls=(CALL,))), "user turn cannot hold tool call"),
         (conversation(Message(role="system", parts=(Part(image=PNG),))), "system turn cannot hold image"),
+        (conversation(Message(role="system", content="x")), "a turn beside the system's"),
         (answer(Part(image=PNG)), "assistant turn cannot hold image"),
         (conversation(Message(role="user", parts=(Part(reasoning="x", signature="s"),))), "cannot hold reasoning"),
         (conversation(Message(role="user")), r"a turn that says nothing, and here is one \(user\): leave it out"),
