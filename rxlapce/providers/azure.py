@@ -26,6 +26,7 @@ from rxlapce.providers.spec import ProviderSpec, Settings
 DEFAULT_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 
 _DATED: Final = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?", re.ASCII)
+_OPENAI: Final = re.compile(r"/openai(?:/|$)", re.IGNORECASE)  # Azure's paths are the same in any case
 #: The words for an API version that mean the API without a date; `preview` also goes into the URL.
 _UNDATED: Final = ("", "v1", "latest", "preview")
 
@@ -103,7 +104,7 @@ def _setting(settings: Settings, name: str) -> str:
 def _resource_url(endpoint: str) -> str:
     """`endpoint` up to where `/openai` begins: the portal shows whole addresses of deployments too."""
     parts = urlsplit(endpoint)
-    path = re.split(r"/openai(?:/|$)", parts.path, maxsplit=1)[0]
+    path = _OPENAI.split(parts.path, maxsplit=1)[0]
     return f"{parts.scheme}://{parts.netloc}{path}".rstrip("/")
 
 

@@ -190,7 +190,7 @@ def _read(file: Path) -> dict[str, Any]:
         said: Any = json.loads(file.read_bytes())
     except OSError as error:
         raise ValueError(error.strerror or "it cannot be read") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("it is no JSON") from None
     if is_object(said):
         return said

@@ -121,6 +121,8 @@ class HttpClient:
             async with asyncio.timeout(self.timeouts.answer_s), self._respond(call, exchange) as response:
                 try:
                     return await _read_bounded(response, MAX_ANSWER_BYTES)
+                except ProviderError as error:
+                    raise told_by(error, call, exchange) from None
                 except (aiohttp.ClientError, OSError) as error:
                     raise _as_provider_error(error, Phase.FLOW, exchange) from error
         except TimeoutError:

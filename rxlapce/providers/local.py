@@ -31,12 +31,17 @@ COMPATIBLE = compatible(
 )
 
 
+def completion_api_of(model: str) -> str:
+    """The API that goes on from a text: that of every model."""
+    return "completions"
+
+
 def build(settings: Settings) -> Provider:
     """The provider with the user's settings; the base URL ends where `/chat/completions` begins."""
     provider = COMPATIBLE.build(settings)
     root = provider.base_url.rstrip("/").removesuffix("/v1")
     ollama = Api(dialect=Ollama(), path=f"{root}/api/chat", framing=NDJSON)
-    return replace(provider, apis={**provider.apis, "ollama": ollama}, completion_api_of=lambda model: "completions")
+    return replace(provider, apis={**provider.apis, "ollama": ollama}, completion_api_of=completion_api_of)
 
 
 SPEC = replace(COMPATIBLE, build=build)

@@ -177,7 +177,7 @@ def _project_of(file: Path) -> str | None:
         said: Any = json.loads(file.read_bytes())
     except OSError as error:
         raise ConfigError(f"GOOGLE_APPLICATION_CREDENTIALS: cannot read {file}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"GOOGLE_APPLICATION_CREDENTIALS: {file} is no JSON file") from None
     project = said.get("project_id") if is_object(said) else None
     return project if isinstance(project, str) else None

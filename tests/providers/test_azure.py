@@ -108,6 +108,7 @@ def test_an_unknown_version_is_refused_by_its_variables_name(version: str) -> No
         ("https://r.openai.azure.com/", "https://r.openai.azure.com"),
         ("https://r.services.ai.azure.com/openai/v1/", "https://r.services.ai.azure.com"),
         ("https://r.openai.azure.com/openai", "https://r.openai.azure.com"),
+        ("https://r.openai.azure.com/OpenAI/v1", "https://r.openai.azure.com"),
         ("https://r.openai.azure.com/openai/deployments/d/chat/completions", "https://r.openai.azure.com"),
         ("https://gw.example/team/openai-proxy/", "https://gw.example/team/openai-proxy"),
     ],

@@ -9,6 +9,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange
+from rxlapce.providers import http
 from rxlapce.providers.auth import Auth, Bearer, NoAuth
 from rxlapce.providers.call import HttpCall
 from rxlapce.providers.http import READ_BUFFER_BYTES, HttpClient, HttpTimeouts
@@ -315,6 +316,19 @@ async def test_an_answer_in_one_piece_is_fetched_whole_and_a_cut_one_is_truncate
         with pytest.raises(ProviderError) as caught:
             await client.fetch(call(server.url), Exchange())
     assert caught.value.kind is ErrorKind.TRUNCATED
+
+
+async def test_an_answer_in_one_piece_is_bounded(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\nrequest-id: r1\r\nContent-Length: 9\r\n\r\n123456789")
+
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 8)
+    async with ScriptedServer(script) as server:
+        with pytest.raises(ProviderError, match="larger than 8 bytes") as caught:
+            await client.fetch(call(server.url), Exchange())
+    error = caught.value
+    assert (error.kind, error.provider, error.request_id) == (ErrorKind.PROTOCOL, "test", "r1")
 
 
 async def test_a_netrc_is_neither_read_nor_sent(

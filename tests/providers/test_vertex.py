@@ -219,7 +219,12 @@ def test_no_project_anywhere_is_an_error_that_names_the_variables(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(None, "cannot read .*none.json: No such file"), ("secret, no JSON", "is no JSON file")]
+    ("content", "told"),
+    [
+        (None, "cannot read .*none.json: No such file"),
+        ("secret, no JSON", "is no JSON file"),
+        ("[" * 100_000, "is no JSON file"),
+    ],
 )
 def test_a_credentials_file_that_is_none_is_told_without_its_content(
     tmp_path: Path, content: str | None, told: str
