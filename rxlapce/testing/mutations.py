@@ -41,6 +41,8 @@ _NESTS: Final = (
 )
 
 Edit = Callable[[random.Random, Any], Any]
+#: A longer text is not repeated: three mistakes on top of one another would make half a gigabyte of it.
+_MOST_REPEATED_CHARS: Final = 4096
 
 
 class Mutator:
@@ -182,7 +184,8 @@ class Mutator:
             case 8:
                 holder[key:key] = [_copy(old) for _ in range(chance.choice((1, 2, many)))]
             case _:
-                holder[key] = old * chance.choice((0, 2, 50)) if isinstance(old, str | int) else None
+                small = isinstance(old, int) or (isinstance(old, str) and len(old) <= _MOST_REPEATED_CHARS)
+                holder[key] = old * chance.choice((0, 2, 50)) if small else None
         return value
 
     def _wrong(self, old: Any, chance: random.Random) -> Any:
@@ -198,7 +201,7 @@ class Mutator:
                 depth = chance.choice(_DEPTHS)
                 return f"@@{opening * depth}0{closing * depth}@@"
             case 4:
-                return str(old) if not isinstance(old, str) else chance.choice(_NUMBERS).decode()
+                return str(old) if isinstance(old, bool | int | float) else chance.choice(_NUMBERS).decode()
             case _:
                 return self._value(chance, 3)
 
