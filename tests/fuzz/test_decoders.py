@@ -45,7 +45,7 @@ def test_mutated_streams_end_once(api: str, chance: random.Random) -> None:
 @given(chance=SEEDS)
 def test_mutated_recordings_end_once(api: str, chance: random.Random) -> None:
     if not recordings(api):
-        pytest.skip("no recorded streams: set RXLAPCE_STREAMS to their folder")
+        pytest.skip(f"no recorded streams of {api}; RXLAPCE_STREAMS names the folder of those that there are")
     decode_all_cuts(api, mutators()[api].body(chance))
 
 
