@@ -4,6 +4,7 @@ if __name__ != "rxlapce.operators":  # pragma: no cover - tests/packaging runs i
     raise ImportError("import rxlapce.operators, not the top-level folder")
 
 from rxlapce.operators.backpressure import BufferStats, Policy, buffer_with_backpressure
+from rxlapce.operators.concurrency import Slots, concurrency_gate
 from rxlapce.operators.decode import (
     eventstream_decode,
     google_sse_decode,
@@ -11,20 +12,31 @@ from rxlapce.operators.decode import (
     ndjson_decode,
     sse_decode,
 )
+from rxlapce.operators.ledger import Limit, MemoryLedger, Unit
+from rxlapce.operators.limiter import RateLimiter
+from rxlapce.operators.rate_limit import LimitsLedger, rate_limit_gate
 from rxlapce.operators.tap import StreamStats, metrics_tap
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.operators.token_map import token_map
 
 __all__ = [
     "BufferStats",
+    "Limit",
+    "LimitsLedger",
+    "MemoryLedger",
     "Policy",
+    "RateLimiter",
+    "Slots",
     "StreamStats",
+    "Unit",
     "buffer_with_backpressure",
+    "concurrency_gate",
     "eventstream_decode",
     "google_sse_decode",
     "json_array_decode",
     "metrics_tap",
     "ndjson_decode",
+    "rate_limit_gate",
     "sse_decode",
     "stream_timeouts",
     "token_map",
