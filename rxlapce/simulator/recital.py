@@ -5,8 +5,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from rxlapce.simulator import anthropic_routes, ollama_routes, openai_routes
+from rxlapce.simulator.anthropic import routes as anthropic_routes
 from rxlapce.simulator.asked import Where
+from rxlapce.simulator.ollama import routes as ollama_routes
+from rxlapce.simulator.openai import routes as openai_routes
 from rxlapce.simulator.options import Options, parse
 from rxlapce.simulator.play import Close, Step, play
 from rxlapce.simulator.reply import compose

@@ -5,18 +5,16 @@ Where two vendors have the same path, the first one whose demanded headers all c
 
 from typing import Final
 
-from rxlapce.simulator import (
-    anthropic_routes,
-    azure_routes,
-    bedrock_routes,
-    google_routes,
-    ollama_routes,
-    openai_routes,
-    openrouter_routes,
-    xai_routes,
-)
+from rxlapce.simulator.anthropic import routes as anthropic_routes
+from rxlapce.simulator.azure import routes as azure_routes
+from rxlapce.simulator.bedrock import routes as bedrock_routes
+from rxlapce.simulator.google import routes as google_routes
+from rxlapce.simulator.ollama import routes as ollama_routes
+from rxlapce.simulator.openai import routes as openai_routes
+from rxlapce.simulator.openrouter import routes as openrouter_routes
 from rxlapce.simulator.route import PlainRoute, Route
 from rxlapce.simulator.vendor import Vendor
+from rxlapce.simulator.xai import routes as xai_routes
 
 ROUTES: Final[tuple[Route, ...]] = (
     *anthropic_routes.ROUTES,

@@ -13,7 +13,7 @@ import pytest
 from rxlapce.config.env import load_provider_configs_from_env
 from rxlapce.dialects.json_values import is_array, is_object
 from rxlapce.requests import ChatRequest, Image, Message, OpaquePart, Part, RequestedCall, ResponseFormat, Tool
-from rxlapce.simulator.google_request import FREE
+from rxlapce.simulator.google.request import FREE
 from rxlapce.testing.agreement import Case, Rule, drops, rewrites
 from rxlapce.testing.dummies import ENVIRONS
 from rxlapce.testing.loopback import Loopback

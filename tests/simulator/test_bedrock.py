@@ -13,9 +13,9 @@ from rxlapce.codec.eventstream import EventStreamDecoder, Message
 from rxlapce.secret import Secret
 from rxlapce.simulator import BadOption, Simulator, parse
 from rxlapce.simulator.asked import BadBody, Where
-from rxlapce.simulator.bedrock_asked import model_of, read_converse, read_invoke
-from rxlapce.simulator.bedrock_converse import ConverseAnswer
-from rxlapce.simulator.bedrock_invoke import InvokeAnswer
+from rxlapce.simulator.bedrock.asked import model_of, read_converse, read_invoke
+from rxlapce.simulator.bedrock.converse import ConverseAnswer
+from rxlapce.simulator.bedrock.invoke import InvokeAnswer
 from rxlapce.simulator.reply import compose
 from rxlapce.simulator.tokenizer import seeded
 from rxlapce.simulator.wire import Wire

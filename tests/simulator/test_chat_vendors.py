@@ -7,18 +7,18 @@ import msgspec
 import pytest
 
 from rxlapce.simulator.asked import Asked
-from rxlapce.simulator.azure_chat import AzureChatCompletion
-from rxlapce.simulator.azure_responses import AzureCompletion, AzureResponsesAnswer
-from rxlapce.simulator.chat_completions import ChatCompletion
-from rxlapce.simulator.chat_request import read_chat
-from rxlapce.simulator.completions import Completion, read_completions
-from rxlapce.simulator.openrouter_chat import OpenRouterChatCompletion
+from rxlapce.simulator.azure.chat import AzureChatCompletion
+from rxlapce.simulator.azure.responses import AzureCompletion, AzureResponsesAnswer
+from rxlapce.simulator.openai.chat_completions import ChatCompletion
+from rxlapce.simulator.openai.chat_request import read_chat
+from rxlapce.simulator.openai.completions import Completion, read_completions
+from rxlapce.simulator.openai.responses_request import read_responses
+from rxlapce.simulator.openrouter.chat import OpenRouterChatCompletion
 from rxlapce.simulator.options import parse
 from rxlapce.simulator.reply import compose
-from rxlapce.simulator.responses_request import read_responses
 from rxlapce.simulator.tokenizer import seeded
 from rxlapce.simulator.wire import Wire
-from rxlapce.simulator.xai_chat import XaiChatCompletion
+from rxlapce.simulator.xai.chat import XaiChatCompletion
 
 
 def asked(**members: Any) -> Asked:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rxlapce.codec.eventstream import EventStreamDecoder
 from rxlapce.errors import BadEventStream, EventStreamFault
-from rxlapce.simulator.eventstream_encoder import MessageKind, corrupted, event, exception
+from rxlapce.simulator.bedrock.eventstream_encoder import MessageKind, corrupted, event, exception
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 

@@ -12,10 +12,10 @@ from rxlapce.dialects.json_values import is_array, is_object
 from rxlapce.secret import Secret
 from rxlapce.simulator import Simulator, parse
 from rxlapce.simulator.asked import BadBody, Where
-from rxlapce.simulator.google_asked import read_generate
-from rxlapce.simulator.google_json import compact, pretty
-from rxlapce.simulator.google_tokens import issue
-from rxlapce.simulator.google_wires import gemini_wire, vertex_wire
+from rxlapce.simulator.google.asked import read_generate
+from rxlapce.simulator.google.json import compact, pretty
+from rxlapce.simulator.google.tokens import issue
+from rxlapce.simulator.google.wires import gemini_wire, vertex_wire
 from rxlapce.simulator.reply import compose
 from rxlapce.simulator.tokenizer import seeded
 

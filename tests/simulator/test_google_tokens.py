@@ -10,7 +10,7 @@ import pytest
 
 from rxlapce.secret import Secret
 from rxlapce.simulator import Simulator
-from rxlapce.simulator.google_tokens import PROJECT
+from rxlapce.simulator.google.tokens import PROJECT
 
 FLAVOR = {"Metadata-Flavor": "Google"}
 MACHINE = "/computeMetadata/v1"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rxlapce.simulator import Close, Step, parse, recite
 from rxlapce.simulator.asked import Asked
-from rxlapce.simulator.chat_completions import ChatCompletion
+from rxlapce.simulator.openai.chat_completions import ChatCompletion
 from rxlapce.simulator.play import BATCH_BYTES, play
 from rxlapce.simulator.recital import Recited as Dialect
 from rxlapce.simulator.tokenizer import seeded

@@ -5,9 +5,9 @@ import pytest
 
 from rxlapce.simulator import Options, parse
 from rxlapce.simulator.answers import TOPICS
+from rxlapce.simulator.anthropic.messages_request import read_messages
 from rxlapce.simulator.asked import Asked, BadBody
-from rxlapce.simulator.chat_request import read_chat
-from rxlapce.simulator.messages_request import read_messages
+from rxlapce.simulator.openai.chat_request import read_chat
 from rxlapce.simulator.reply import End, Reply, compose, prompt_tokens
 from rxlapce.simulator.tokenizer import seeded, tokenize
 

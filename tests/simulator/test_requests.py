@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from rxlapce.simulator.anthropic.messages_request import read_count, read_messages
 from rxlapce.simulator.asked import Asked, BadBody, Where
-from rxlapce.simulator.chat_request import read_chat
-from rxlapce.simulator.completions import read_completions
 from rxlapce.simulator.example import example
-from rxlapce.simulator.messages_request import read_count, read_messages
-from rxlapce.simulator.responses_request import read_responses
+from rxlapce.simulator.openai.chat_request import read_chat
+from rxlapce.simulator.openai.completions import read_completions
+from rxlapce.simulator.openai.responses_request import read_responses
 from rxlapce.simulator.tokenizer import seeded
 
 USER = {"role": "user", "content": "the weather?"}

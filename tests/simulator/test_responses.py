@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from rxlapce.simulator.openrouter_responses import OpenRouterResponsesAnswer
+from rxlapce.simulator.openai.responses import ResponsesAnswer
+from rxlapce.simulator.openai.responses_request import read_responses
+from rxlapce.simulator.openrouter.responses import OpenRouterResponsesAnswer
 from rxlapce.simulator.options import parse
 from rxlapce.simulator.reply import compose
-from rxlapce.simulator.responses import ResponsesAnswer
-from rxlapce.simulator.responses_request import read_responses
 from rxlapce.simulator.tokenizer import seeded
-from rxlapce.simulator.xai_responses import XaiResponsesAnswer
+from rxlapce.simulator.xai.responses import XaiResponsesAnswer
 
 TOOLS = [{"type": "function", "name": "look", "parameters": {"properties": {"at": {"type": "string"}}}}]
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rxlapce.simulator.anthropic_vendor import ANTHROPIC
-from rxlapce.simulator.openai_vendor import OPENAI
+from rxlapce.simulator.anthropic.vendor import ANTHROPIC
+from rxlapce.simulator.openai.vendor import OPENAI
 from rxlapce.simulator.options import REFUSALS, Fault
 from rxlapce.simulator.routes import ROUTES
 from rxlapce.simulator.vendor import Vendor, error_for

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from rxlapce.simulator import Close, Step, parse, recite
-from rxlapce.simulator.chat_completions import ChatCompletion
-from rxlapce.simulator.chat_request import read_chat
-from rxlapce.simulator.messages import MessagesAnswer
-from rxlapce.simulator.messages_request import read_messages
+from rxlapce.simulator.anthropic.messages import MessagesAnswer
+from rxlapce.simulator.anthropic.messages_request import read_messages
+from rxlapce.simulator.openai.chat_completions import ChatCompletion
+from rxlapce.simulator.openai.chat_request import read_chat
 from rxlapce.simulator.recital import Recited as Dialect
 from rxlapce.simulator.reply import compose
 from rxlapce.simulator.tokenizer import seeded

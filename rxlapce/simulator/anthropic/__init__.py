@@ -1,0 +1,1 @@
+"""Anthropic as it is simulated: Messages."""

@@ -1,0 +1,1 @@
+"""AWS Bedrock as it is simulated: Converse and InvokeModel in event streams."""

@@ -1,0 +1,1 @@
+"""Ollama as it is simulated: its own API in JSON lines."""

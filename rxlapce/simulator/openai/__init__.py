@@ -1,0 +1,1 @@
+"""OpenAI as it is simulated: chat completions, responses, completions."""
