@@ -106,7 +106,7 @@ def concurrency_gate(
 
         slots 1, source:   --a-b--|
         first subscriber:  --a-b--|
-        second, at once:   --------a-b--|
+        second, at once:   ---------a-b--|
         third, waits 3 s:  ---#
 
     Waits in order, first come first, at most `max_wait_s` seconds (from 0, finite); 0 refuses at once when no slot is

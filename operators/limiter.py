@@ -47,6 +47,10 @@ class RateLimiter:
         self.gauges = Gauges()
         self._lines: dict[str, _Line] = {}
 
+    def __len__(self) -> int:
+        """How many keys have a line."""
+        return len(self._lines)
+
     def enter(self, claim: Claim) -> None:
         """Put `claim` at the end of its key's line, which may be all there is of it, or refuse it."""
         too_small = next((limit for limit in self.ledger.limits if limit.cost(1, claim.tokens) > limit.amount), None)
@@ -69,10 +73,16 @@ class RateLimiter:
         self._ask(line, claim.key)
 
     def expire(self, claim: Claim) -> None:
-        """Refuse `claim`, whose deadline has come, if it still waits."""
-        if claim.ticket.standing is Standing.WAITING:
-            line = self._lines[claim.key]
-            self._turn_away(line, claim, line.still(claim.ticket.clock()))
+        """Refuse `claim`, whose deadline has come, if it still waits and it is not just now that its wait is over."""
+        if claim.ticket.standing is not Standing.WAITING:
+            return
+        line = self._lines[claim.key]
+        wait = line.still(claim.ticket.clock())
+        if line.parked is not None and wait is not None and wait.likely_s <= MIN_RETRY_S:
+            line.unpark()
+            self._ask(line, claim.key)  # who is past its deadline is refused by a no
+        else:
+            self._turn_away(line, claim, wait)
             self._ask(line, claim.key)
 
     def report(self, claim: Claim, tokens: int) -> None:

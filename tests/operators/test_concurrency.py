@@ -27,7 +27,7 @@ FINISH = Finish(FinishKind.STOP)
 FAILURE = ProviderError(ErrorKind.NETWORK, "gone")
 
 
-def on_next(time_s: float, token: StreamToken) -> Recorded[StreamToken]:
+def on_next(time_s: int, token: StreamToken) -> Recorded[StreamToken]:
     return Recorded(time_s, OnNext(token))
 
 
@@ -76,7 +76,7 @@ class Bench:
         self.scheduler.start()
 
 
-def whole(start_s: float) -> list[Recorded[StreamToken]]:
+def whole(start_s: int) -> list[Recorded[StreamToken]]:
     return [on_next(start_s + 1, WORD), on_completed(start_s + 10)]
 
 
@@ -238,24 +238,25 @@ def test_a_hundred_streams_that_end_at_once_do_not_nest() -> None:
 async def test_on_a_loop_who_waits_starts_when_the_slot_is_free() -> None:
     slots = Slots(1)
     gate = concurrency_gate(slots, "acme")
-    first, second = Subject[StreamToken](), Subject[StreamToken]()
+    starts: list[str] = []
     ended = asyncio.Event()
-    held = first.pipe(gate).subscribe()
-    second.pipe(gate).subscribe(on_completed=ended.set, scheduler=AsyncIOScheduler(asyncio.get_running_loop()))
-    started = asyncio.Event()
 
-    def starts(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
-        started.set()
-        receiver.on_completed()
-        return Disposable()
+    def stage(name: str) -> Stage[StreamToken]:
+        def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
+            starts.append(name)
+            if name != "first":
+                receiver.on_completed()
+            return Disposable()
 
-    Stage(starts).pipe(gate).subscribe()
-    held.dispose()
-    await asyncio.sleep(0)  # one round of the loop
-    assert second.observers
-    second.on_completed()
+        return Stage(on_subscribe)
+
+    first = stage("first").pipe(gate).subscribe()
+    stage("second").pipe(gate).subscribe(scheduler=AsyncIOScheduler(asyncio.get_running_loop()))
+    stage("third").pipe(gate).subscribe(on_completed=ended.set)
+    first.dispose()
+    assert starts == ["first"]  # not from inside another one's end
     await ended.wait()
-    await started.wait()
+    assert starts == ["first", "second", "third"]
     assert slots.gauges == Gauges(waiting=0, active=0, admitted=3, refused=0)
 
 
