@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,14 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [name for spec in SPECS.values() for name in (spec.key_env, spec.base_url_env, *spec.extra_env)]
     for name in (*names, "RXLAPCE_SOCKET", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Children that can be interrupted: a shell starts its background jobs, and so their children, without SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
