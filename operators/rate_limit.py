@@ -91,10 +91,8 @@ class _Passage:
         self.scheduler = scheduler
         self.upstream = SingleAssignmentDisposable()
         self.sent = False
-        self.spoke = False
-        """There was a token that a user would see."""
-        self.used: int | None = None
-        """The tokens that the last report told of."""
+        self.spoke = False  # there was a token that a user would see
+        self.used: int | None = None  # what the last report told of
 
     def enter(self, key: str, estimate: int, max_wait_s: float, provider: str | None) -> DisposableBase:
         ticket = Ticket(max_wait_s, self.scheduler, self.start, self.receiver.on_error)
@@ -113,22 +111,25 @@ class _Passage:
             raise
 
     def tokens_to(self, emit: Callable[[StreamToken], None]) -> Callable[[StreamToken], None]:
+        watched: set[type[StreamToken]] = {UsageReport, Finish, *VISIBLE}
+
         def on_next(token: StreamToken) -> None:
-            kind = type(token)
-            if kind is UsageReport or kind is Finish:
-                self.account(token)
-            elif not self.spoke:
-                self.spoke = isinstance(token, VISIBLE)
+            if type(token) in watched:
+                self.note(token)
+                if self.spoke:
+                    watched.difference_update(VISIBLE)  # from then on, one look-up is all that a token costs
             emit(token)
 
         return on_next
 
-    def account(self, token: StreamToken) -> None:
+    def note(self, token: StreamToken) -> None:
         if isinstance(token, UsageReport):
             used = tokens_used(token.usage)
             if used is not None:
                 self.used = used
                 self.limiter.report(self.claim, used)
+        elif not isinstance(token, Finish):
+            self.spoke = True
         elif self.used is not None:
             self.limiter.settle(self.claim, self.used)
 
@@ -180,8 +181,7 @@ class LimitsLedger:
     next requests of this process take from it before they ask the storage. It is worth something until the window of
     the storage ends in which it was paid, as from then on the payment fades. What was used beyond the estimate is paid
     at settlement, and if the storage refuses that, it is a debt for at most a period, paid with the next request. So
-    other processes never see too little use for long, and may see too much for up to two periods: wrong on the safe
-    side.
+    other processes see too little for a moment, or too much for up to two periods: wrong on the safe side.
 
     Answers on the running loop, after one question to the storage for each limit (a second one when a window begins
     and on a refusal), within `timeout_s` seconds for all of them; a failure or timeout of the storage refuses the
@@ -210,9 +210,9 @@ class LimitsLedger:
         self.prefix = prefix
         self._storage: SlidingWindowCounterSupport = store
         self._strategy = SlidingWindowCounterRateLimiter(store)
+        self._tasks = Tasks()
         self._accounts: dict[str, list[_Account]] = {}
         self._sweep_at = self._FIRST_SWEEP
-        self._tasks = Tasks()
 
     def __len__(self) -> int:
         """How many keys have an account in memory."""
@@ -308,8 +308,7 @@ class _Account:
         self.debt = 0
         self.debt_until_s = -math.inf
         self.window_end_s = -math.inf
-        self.open = 0
-        """What running streams may still give back."""
+        self.open = 0  # what running streams may still give back
 
     def lives(self, now_s: float) -> bool:
         return self.open > 0 or now_s < self.window_end_s or now_s < self.debt_until_s
@@ -330,7 +329,7 @@ class _Account:
         finally:
             if not paid:
                 self.debt += owed
-                self.put(from_credit, window_end_s)
+                self.put(from_credit, window_end_s, now_s)
         if paid:
             return None
         wait_s = counter_wait_s(self.limit, due - from_credit, *await self.ask_window(now_s))
@@ -347,9 +346,9 @@ class _Account:
             self.credit, self.window_end_s = 0, now_s + left_s
         return before, before_s, count, left_s
 
-    def put(self, amount: int, window_end_s: float) -> None:
+    def put(self, amount: int, window_end_s: float, now_s: float) -> None:
         """Give back what was paid in the window that ends at `window_end_s`, if that is the present one."""
-        if window_end_s == self.window_end_s:
+        if now_s < window_end_s == self.window_end_s:
             self.credit += amount
 
     def owe(self, amount: int, now_s: float) -> None:
@@ -393,9 +392,9 @@ class _Paid:
                 if tokens > cost:
                     account.owe(tokens - cost, now_s)
                 else:
-                    account.put(cost - tokens, window_end_s if now_s < window_end_s else -math.inf)
+                    account.put(cost - tokens, window_end_s, now_s)
 
     def give_back(self, now_s: float) -> None:
         for account, cost, window_end_s in self.accounts:
             account.open -= cost if account.limit.unit is Unit.TOKENS else 0
-            account.put(cost, window_end_s if now_s < window_end_s else -math.inf)
+            account.put(cost, window_end_s, now_s)
