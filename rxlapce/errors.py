@@ -106,6 +106,7 @@ class ProviderError(RxlapceError):
     - `provider`, `request_id`: who failed, and the provider's own id of the exchange, for its support.
     - `message`: one or two sentences for a person, at most `MAX_MESSAGE_CHARS`. `raw`: the provider's own body or
       event, at most `MAX_RAW_CHARS`. Both are scrubbed of secrets by `providers.http` before they are kept.
+    - `delivered_chars`: how much visible text the reader had before a stream failed, where `operators.fallback` knows.
 
     What a provider says can hold what UTF-8 cannot (headers come with lone surrogates); here it is replaced, so that an
     error can always be written into a frame or a log.
@@ -113,6 +114,8 @@ class ProviderError(RxlapceError):
 
     MAX_MESSAGE_CHARS = 2048
     MAX_RAW_CHARS = 4096
+
+    delivered_chars: int | None = None
 
     def __init__(
         self,

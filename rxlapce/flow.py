@@ -21,7 +21,8 @@ from reactivex.abc import DisposableBase, ObserverBase, SchedulerBase
 from reactivex.disposable import Disposable
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from rxlapce.errors import ErrorKind, ProviderError
+from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.tokens import Usage
 from rxlapce.typing import Clock
 
 T = TypeVar("T")
@@ -93,12 +94,35 @@ class FlowControl:
                 listener()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One subscription to one provider's stream, as it went; noted once, when it ended.
+
+    `number` counts an exchange's attempts from 1. `started_s` is of the scheduler's clock, `took_s` seconds from then
+    to the end. `tokens` counts all kinds; `usage` is the last that was told, whether or not the answer was used. An
+    attempt that has not `finished` and has no `error_kind` was cancelled.
+    """
+
+    number: int
+    provider: str
+    model: str
+    started_s: float
+    took_s: float
+    tokens: int = 0
+    usage: Usage | None = None
+    finished: bool = False
+    error_kind: ErrorKind | None = None
+    phase: Phase | None = None
+    status: int | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """One request under way, shared by its stages; the source fills in what it learns.
 
     `flow` gates the reads of the provider's socket. `last_read_s` is the loop's clock at the last read that brought
-    bytes (any bytes: keep-alives too), set once a read, so that timeouts and gaps need no clock call a token.
+    bytes (any bytes: keep-alives too), set once a read, so that timeouts and gaps need no clock call a token. What
+    the HTTP client learned is of the last attempt; `attempts` has them all, as far as they have ended.
     """
 
     request_id: str = ""
@@ -111,6 +135,7 @@ class Exchange:
     status: int | None = None
     content_type: str = ""
     provider_request_id: str | None = None
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
 
 
 class Receiver(Generic[T]):
