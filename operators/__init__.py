@@ -4,6 +4,7 @@ if __name__ != "rxlapce.operators":  # pragma: no cover - tests/packaging runs i
     raise ImportError("import rxlapce.operators, not the top-level folder")
 
 from rxlapce.operators.backpressure import BufferStats, Policy, buffer_with_backpressure
+from rxlapce.operators.coalesce import coalesce_text
 from rxlapce.operators.concurrency import Slots, concurrency_gate
 from rxlapce.operators.decode import (
     eventstream_decode,
@@ -15,6 +16,9 @@ from rxlapce.operators.decode import (
 from rxlapce.operators.ledger import Limit, MemoryLedger, Unit
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import LimitsLedger, rate_limit_gate
+from rxlapce.operators.record import SecretScrubber, record
+from rxlapce.operators.redact import RedactStats, redact
+from rxlapce.operators.replay import replay
 from rxlapce.operators.tap import StreamStats, metrics_tap
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.operators.token_map import token_map
@@ -26,10 +30,13 @@ __all__ = [
     "MemoryLedger",
     "Policy",
     "RateLimiter",
+    "RedactStats",
+    "SecretScrubber",
     "Slots",
     "StreamStats",
     "Unit",
     "buffer_with_backpressure",
+    "coalesce_text",
     "concurrency_gate",
     "eventstream_decode",
     "google_sse_decode",
@@ -37,6 +44,9 @@ __all__ = [
     "metrics_tap",
     "ndjson_decode",
     "rate_limit_gate",
+    "record",
+    "redact",
+    "replay",
     "sse_decode",
     "stream_timeouts",
     "token_map",
