@@ -144,7 +144,11 @@ def test_a_folder_that_is_not_there_is_told_once_and_the_stream_goes_on(tmp_path
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_told_once_and_the_stream_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.open
-    monkeypatch.setattr(os, "open", lambda path, flags, mode=0o777: real("/dev/full", os.O_WRONLY))
+
+    def full(path: Path, flags: int, mode: int) -> int:
+        return real("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr(os, "open", full)
     for _ in range(3):
         bench.send(1, b"a" * WRITE_CHARS)
     monkeypatch.undo()
