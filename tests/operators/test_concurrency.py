@@ -158,16 +158,25 @@ def test_who_is_disposed_while_waiting_takes_no_slot_and_starts_nothing(bench: B
 
 
 def test_who_is_disposed_in_the_moment_of_being_granted_passes_the_slot_on(bench: Bench) -> None:
-    sources = [Subject[StreamToken]() for _ in range(3)]
+    first, starts = Subject[StreamToken](), list[str]()
+
+    def noted(name: str) -> Observable[StreamToken]:
+        def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
+            starts.append(name)
+            return Disposable()
+
+        return Stage(on_subscribe)
+
     held = [
-        source.pipe(concurrency_gate(bench.slots, "acme")).subscribe(scheduler=bench.scheduler) for source in sources
+        source.pipe(concurrency_gate(bench.slots, "acme")).subscribe(scheduler=bench.scheduler)
+        for source in (first, noted("second"), noted("third"))
     ]
-    sources[0].on_completed()
-    assert (bench.slots.gauges.admitted, len(sources[1].observers)) == (2, 0)  # granted, not started
+    first.on_completed()
+    assert (bench.slots.gauges.admitted, starts) == (2, [])  # granted, not started
     held[1].dispose()
     held[1].dispose()
     bench.scheduler.advance_by(1)
-    assert (len(sources[1].observers), len(sources[2].observers)) == (0, 1)
+    assert starts == ["third"]
     assert bench.slots.gauges == Gauges(waiting=0, active=1, admitted=3, refused=0)
     held[2].dispose()
     assert bench.slots.gauges == Gauges(waiting=0, active=0, admitted=3, refused=0)

@@ -12,7 +12,7 @@ from reactivex.testing.recorded import Recorded
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange
 from rxlapce.operators.admission import Gauges
-from rxlapce.operators.ledger import DEFAULT_LIMIT, Ledger, Limit, MemoryLedger, Unit, Verdict, Wait
+from rxlapce.operators.ledger import Ledger, Limit, MemoryLedger, Unit, Verdict
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import rate_limit_gate, tokens_used
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text, Usage, UsageReport
@@ -50,8 +50,11 @@ class Late:
         self.scheduler = scheduler
 
     def take(self, key: str, tokens: int, now_s: float, answer: Callable[[Verdict], None]) -> None:
+        verdicts: list[Verdict] = []
+        self.ledger.take(key, tokens, now_s, verdicts.append)
+
         def action(_: SchedulerBase, __: object = None) -> None:
-            self.ledger.take(key, tokens, self.scheduler.to_seconds(self.scheduler.now), answer)
+            answer(verdicts[0])
 
         self.scheduler.schedule_relative(1, action)
 
@@ -172,7 +175,7 @@ def test_with_a_late_ledger_those_who_would_not_wait_are_refused_when_the_first_
     first, second, third = bench.stream(1), bench.stream(2), bench.stream(2, max_wait_s=0)
     bench.run()
     assert first == whole(2)
-    assert second == whole(13)  # asked at 2, told 9 s at 3, asked at 12
+    assert second == whole(13)  # asked at 2, told 9 s at 3, asked at 12, told at 13
     assert refusal(third)[0] == 3
 
 
@@ -308,6 +311,22 @@ def test_a_large_request_is_not_passed_by_small_ones() -> None:
     assert (large, small) == (whole(61), whole(61))
 
 
+def test_who_is_behind_a_large_request_that_leaves_need_not_wait_for_what_it_waited_for() -> None:
+    bench = Bench(HUNDRED)
+    bench.stream(1, estimate=60)
+    large, small = bench.stream(4, estimate=80, dispose_s=10), bench.stream(5, estimate=10)
+    bench.run()
+    assert (large, small) == ([], whole(10))
+
+
+def test_a_no_that_was_on_its_way_while_tokens_became_free_is_out_of_date() -> None:
+    bench = Bench(HUNDRED, late=True)
+    bench.stream(1, on_error(3, BROKEN), estimate=100)  # starts at 2, gives all back at 5
+    got = bench.stream(4.5, estimate=100)  # asked at 4.5, answered no at 5.5, asked again, answered yes at 6.5
+    bench.run()
+    assert got[0].time == pytest.approx(7.5)
+
+
 def test_an_estimate_above_the_whole_limit_is_refused_for_another_provider() -> None:
     bench = Bench(HUNDRED)
     got = bench.stream(1, estimate=101)
@@ -377,13 +396,3 @@ def test_tokens_used_are_the_total_or_what_is_known_of_it(usage: Usage, tokens: 
 def test_bounds_out_of_range_are_refused(call: Callable[[], object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call()
-
-
-def test_the_default_is_60_requests_a_minute() -> None:
-    assert str(DEFAULT_LIMIT) == "60 requests a minute"
-    verdicts: list[Verdict] = []
-    ledger = MemoryLedger(DEFAULT_LIMIT)
-    for _ in range(61):
-        ledger.take("acme", 0, 5.0, verdicts.append)
-    assert verdicts[60] == Wait(DEFAULT_LIMIT, 60.0, 60.0)
-    assert not any(isinstance(verdict, Wait) for verdict in verdicts[:60])

@@ -28,8 +28,11 @@ class Late:
         self.scheduler = scheduler
 
     def take(self, key: str, tokens: int, now_s: float, answer: Callable[[Verdict], None]) -> None:
+        verdicts: list[Verdict] = []
+        self.ledger.take(key, tokens, now_s, verdicts.append)
+
         def action(_: SchedulerBase, __: object = None) -> None:
-            self.ledger.take(key, tokens, self.scheduler.to_seconds(self.scheduler.now), answer)
+            answer(verdicts[0])
 
         self.scheduler.schedule_relative(1, action)
 
@@ -71,7 +74,6 @@ def test_over_any_interleaving_nothing_leaks_and_no_window_is_overrun(
             now_s = scheduler.to_seconds(scheduler.now)
             starts.append((now_s, number))
             taken[number] = lives[number][1]
-            # A late ledger has answered up to a moment ago, so that what was taken is as old as the start or older.
             last = [other for at_s, other in starts if now_s - 10 < at_s]
             assert sum(how_of(other) != "not sent" for other in last) <= requests.amount
             assert sum(taken[other] for other in last) <= tokens.amount

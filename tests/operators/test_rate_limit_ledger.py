@@ -12,7 +12,16 @@ from reactivex.subject import Subject
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Receiver, Stage, connect
 from rxlapce.operators.admission import Gauges
-from rxlapce.operators.ledger import Limit, MemoryLedger, Reservation, Unit, Verdict, Wait, counter_wait_s
+from rxlapce.operators.ledger import (
+    DEFAULT_LIMIT,
+    Limit,
+    MemoryLedger,
+    Reservation,
+    Unit,
+    Verdict,
+    Wait,
+    counter_wait_s,
+)
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import LimitsLedger, rate_limit_gate
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text, Usage, UsageReport
@@ -60,6 +69,16 @@ def test_a_memory_ledger_agrees_with_counting_all_anew(steps: list[tuple[int, in
             kept.append((now, settled))
 
 
+def test_the_default_is_60_requests_a_minute() -> None:
+    assert str(DEFAULT_LIMIT) == "60 requests a minute"
+    verdicts: list[Verdict] = []
+    ledger = MemoryLedger(DEFAULT_LIMIT)
+    for _ in range(61):
+        ledger.take("acme", 0, 5.0, verdicts.append)
+    assert verdicts[60] == Wait(DEFAULT_LIMIT, 60.0, 60.0)
+    assert not any(isinstance(verdict, Wait) for verdict in verdicts[:60])
+
+
 def test_a_memory_ledger_forgets_keys_that_are_idle() -> None:
     ledger = MemoryLedger(Limit(5, Unit.REQUESTS, 10))
     verdicts: list[Verdict] = []
@@ -76,6 +95,25 @@ def test_a_refusal_takes_nothing_from_any_limit() -> None:
         ledger.take("a", tokens, 0, verdicts.append)
     assert [isinstance(verdict, Wait) for verdict in verdicts] == [False, True, True, True, False]
     assert verdicts[1] == Wait(HUNDRED, 0.0, AGE_S)  # a running stream may still give its tokens back
+
+
+def test_what_is_settled_can_no_longer_be_given_back() -> None:
+    ledger = MemoryLedger(HUNDRED)
+    verdicts: list[Verdict] = []
+    ledger.take("a", 90, 0, verdicts.append)
+    assert ledger.look("a", 0, 0, 20, 1) == Wait(HUNDRED, 0.0, AGE_S - 1)
+    granted(verdicts[0]).settle(95, 1, final=True)
+    assert ledger.look("a", 0, 0, 20, 1) == Wait(HUNDRED, AGE_S - 1, AGE_S - 1)
+
+
+def test_what_is_settled_after_its_period_counts_no_more() -> None:
+    ledger = MemoryLedger(Limit(10, Unit.TOKENS, 5))
+    verdicts: list[Verdict] = []
+    ledger.take("a", 10, 0, verdicts.append)
+    ledger.take("a", 6, 7, verdicts.append)
+    granted(verdicts[0]).settle(8, 8, final=True)
+    ledger.take("a", 4, 8, verdicts.append)
+    granted(verdicts[2])
 
 
 @given(
@@ -167,6 +205,15 @@ async def test_a_credit_ends_with_the_window_in_which_it_was_paid(tokens: Shared
     assert len(ledger) == 1
 
 
+async def test_what_was_paid_in_a_window_that_is_over_is_no_credit_in_the_next(tokens: Shared) -> None:
+    old = granted(await tokens.take(60))
+    tokens.now_s = lambda: asyncio.get_running_loop().time() + AGE_S  # the storage's clock does not follow
+    granted(await tokens.take(1))
+    await tokens.settle(old, 0)
+    assert isinstance(await tokens.take(40), Wait)
+    granted(await tokens.take(39))
+
+
 async def test_what_was_used_beyond_the_estimate_is_paid_at_the_end(tokens: Shared) -> None:
     await tokens.settle(granted(await tokens.take(10)), 60)
     assert isinstance(await tokens.take(41, process=1), Wait)
@@ -178,7 +225,8 @@ async def test_what_the_storage_refuses_to_take_is_owed(tokens: Shared) -> None:
     other = granted(await tokens.take(80, process=1))
     await tokens.settle(mine, 60)  # 50 more than there are
     await tokens.settle(other, 0, process=1)
-    assert isinstance(await tokens.take(1), Wait)  # 1 and the 50 that are owed
+    for _ in range(2):
+        assert isinstance(await tokens.take(1), Wait)  # 1 and the 50 that are owed, still
     granted(await tokens.take(80, process=1))
 
 
