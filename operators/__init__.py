@@ -4,6 +4,9 @@ if __name__ != "rxlapce.operators":  # pragma: no cover - tests/packaging runs i
     raise ImportError("import rxlapce.operators, not the top-level folder")
 
 from rxlapce.operators.backpressure import BufferStats, Policy, buffer_with_backpressure
+from rxlapce.operators.breaker import Breaker, BreakerSettings
+from rxlapce.operators.breakers import Breakers
+from rxlapce.operators.circuit import circuit_break
 from rxlapce.operators.coalesce import coalesce_text
 from rxlapce.operators.concurrency import Slots, concurrency_gate
 from rxlapce.operators.decode import (
@@ -20,10 +23,13 @@ from rxlapce.operators.record import SecretScrubber, record
 from rxlapce.operators.redact import RedactStats, redact
 from rxlapce.operators.replay import replay
 from rxlapce.operators.tap import StreamStats, metrics_tap
-from rxlapce.operators.timeouts import stream_timeouts
+from rxlapce.operators.timeouts import StreamTimeout, stream_timeouts
 from rxlapce.operators.token_map import token_map
 
 __all__ = [
+    "Breaker",
+    "BreakerSettings",
+    "Breakers",
     "BufferStats",
     "Limit",
     "LimitsLedger",
@@ -34,8 +40,10 @@ __all__ = [
     "SecretScrubber",
     "Slots",
     "StreamStats",
+    "StreamTimeout",
     "Unit",
     "buffer_with_backpressure",
+    "circuit_break",
     "coalesce_text",
     "concurrency_gate",
     "eventstream_decode",

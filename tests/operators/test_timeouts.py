@@ -1,75 +1,25 @@
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
 
 import pytest
-from reactivex import Observable
 from reactivex.abc import DisposableBase, SchedulerBase
 from reactivex.disposable import Disposable
-from reactivex.notification import OnError, OnNext
 from reactivex.subject import Subject
-from reactivex.testing import ReactiveTest, TestScheduler
+from reactivex.testing import ReactiveTest
 from reactivex.testing.recorded import Recorded
-from reactivex.typing import RelativeTime, ScheduledAction
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, FlowControl, Receiver, Stage, connect
-from rxlapce.operators.timeouts import stream_timeouts
+from rxlapce.operators.timeouts import StreamTimeout, stream_timeouts
+from rxlapce.testing.clocked import Clocked, on_next, run, told
 from rxlapce.tokens import Finish, FinishKind, Seam, StreamToken, Text, Usage, UsageReport
 
 on_error, on_completed = ReactiveTest.on_error, ReactiveTest.on_completed
-S = TypeVar("S")
 HIDDEN = UsageReport(Usage(input=1))
 WORD = Text("a")
 FINISH = Finish(FinishKind.STOP)
 
 # `TestScheduler.start` subscribes at 200 and disposes at 1000; one tick is one second.
-
-
-class Clocked(TestScheduler):
-    """A virtual clock that knows which timers were set, and which of them fired."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timers: list[float] = []
-        self.fired: list[float] = []
-
-    def schedule_relative(
-        self, duetime: RelativeTime, action: ScheduledAction[S], state: S | None = None
-    ) -> DisposableBase:
-        due_s = self.now_s + self.to_seconds(duetime)
-        self.timers.append(due_s)
-
-        def noted(scheduler: SchedulerBase, state: S | None = None) -> DisposableBase | None:
-            self.fired.append(due_s)
-            return action(scheduler, state)
-
-        return super().schedule_relative(duetime, noted, state)
-
-    @property
-    def now_s(self) -> float:
-        return self.to_seconds(self.now)
-
-    def at(self, time_s: float, do: Callable[[], object]) -> None:
-        def action(_: SchedulerBase, __: object = None) -> None:
-            do()
-
-        self.schedule_absolute(time_s, action)
-
-    def reads(self, exchange: Exchange, *times_s: float) -> None:
-        """Let bytes arrive that make no token."""
-
-        def read() -> None:
-            exchange.last_read_s = self.now_s
-            exchange.reads += 1
-            exchange.bytes_read += 10
-
-        for time_s in times_s:
-            self.at(time_s, read)
-
-
-def on_next(time_s: int, token: StreamToken) -> Recorded[StreamToken]:
-    return Recorded(time_s, OnNext(token))
 
 
 @pytest.fixture
@@ -80,24 +30,6 @@ def clock() -> Clocked:
 @pytest.fixture
 def exchange() -> Exchange:
     return Exchange(provider="acme", status=200, provider_request_id="req_1")
-
-
-def told(message: Recorded[StreamToken]) -> ProviderError:
-    assert isinstance(message.value, OnError)
-    assert isinstance(message.value.exception, ProviderError)
-    return message.value.exception
-
-
-def run(
-    clock: Clocked, operator: Callable[[Observable[StreamToken]], Observable[StreamToken]], *sent: Recorded[StreamToken]
-) -> list[Recorded[StreamToken]]:
-    """What comes out; and the source is disposed when it ends, or with the subscription."""
-    source = clock.create_hot_observable(*sent)
-    got = clock.start(lambda: source.pipe(operator)).messages
-    (subscription,) = source.subscriptions
-    ended = bool(got) and not isinstance(got[-1].value, OnNext)
-    assert subscription.unsubscribe == pytest.approx(got[-1].time if ended else 1000)
-    return got
 
 
 # -- first token ------------------------------------------------------------------------------------------------------
@@ -299,7 +231,7 @@ def test_nothing_follows_the_timeout_even_from_a_source_that_goes_on(clock: Cloc
     above[0].on_next(WORD)
     above[0].on_error(ValueError("late"))
     above[0].on_completed()
-    assert [type(item) for item in got] == [Text, ProviderError]
+    assert [type(item) for item in got] == [Text, StreamTimeout]
     assert disposed == [1]  # before the error was told
 
 
@@ -320,7 +252,9 @@ def test_without_limits_the_source_is_handed_back() -> None:
     assert source.pipe(stream_timeouts()) is source
 
 
-@pytest.mark.parametrize("name", ["first_token_s", "idle_s", "total_s"])
+@pytest.mark.parametrize(
+    "name", ["headers_s", "first_token_s", "idle_s", "min_tokens_per_s", "rate_window_s", "total_s"]
+)
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 def test_a_limit_that_is_not_above_zero_is_refused(name: str, limit: float) -> None:
     with pytest.raises(ValueError, match=name):
