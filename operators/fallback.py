@@ -1,6 +1,6 @@
 """`fallback`: the next model when one fails, and what becomes of an answer that breaks off in the middle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from reactivex import Observable
@@ -213,10 +213,10 @@ class _Run:
         "held",
         "leg",
         "noted_before",
+        "on_end",
         "ongoing",
         "overlap",
         "place",
-        "straight",
         "upstream",
         "word",
     )
@@ -236,22 +236,31 @@ class _Run:
             chars = parent.policy.overlap_chars
             self.overlap = Overlap(continuation.text, max_chars=chars, restated=continuation.prefill)
         self.committed = False
-        self.straight = False
-        """Text of the first choice is handed on without a look at what it may mean."""
+        self.on_end: Callable[[], None] = _nothing
         self.finished = False
         self.ended = False
 
     def receiver(self) -> Receiver[StreamToken]:
-        emit, ongoing, add_text = self.fallback.receiver.on_next, self.ongoing, self.fallback.delivered.add_text
+        emit, add_text = self.fallback.receiver.on_next, self.fallback.delivered.add_text
+        straight, tokens = False, 0  # cells, and not attributes, for what is looked at each token
 
         def on_next(token: StreamToken) -> None:
-            ongoing.tokens += 1
-            if self.straight and type(token) is Text and not token.choice:
+            nonlocal straight, tokens
+            tokens += 1
+            if straight and type(token) is Text and not token.choice:
                 add_text(token.text)
                 emit(token)
             elif not self.ended:
                 self.take(token)
+                straight = self.committed and not (self.ended or self.finished)
+                straight = straight and (self.overlap is None or self.overlap.decided)
 
+        def stop() -> None:
+            nonlocal straight
+            straight = False
+            self.ongoing.tokens = tokens
+
+        self.on_end = stop
         return Receiver(on_next, self.on_error, self.on_completed)
 
     def take(self, token: StreamToken) -> None:
@@ -286,7 +295,6 @@ class _Run:
                 return
             self.fallback.delivered.add(token)
             self.fallback.receiver.on_next(token)
-        self.straight = self.committed and not self.ended and (self.overlap is None or self.overlap.decided)
 
     def commit(self) -> None:
         """The seam, if there is one, and what was held: before the leg's first token that the reader gets."""
@@ -315,7 +323,7 @@ class _Run:
         if not self.ended:
             parent.report_total([*parent.usages, self.ongoing.usage] if parent.usages else [])
         if not self.ended:
-            self.finished, self.straight = True, False
+            self.finished = True
             parent.receiver.on_next(token if token.model else msgspec.structs.replace(token, model=self.leg.model))
 
     def was_refused(self, error: Exception) -> bool:
@@ -343,11 +351,16 @@ class _Run:
         """Nothing is handed on any more. Note the attempt, unless the leg noted its own, which it has by now."""
         if self.ended:
             return
-        self.ended, self.straight = True, False
+        self.ended = True
+        self.on_end()
         self.upstream.dispose()
         exchange = self.fallback.exchange
         if exchange is not None and len(exchange.attempts) == self.noted_before:
             self.ongoing.note(error, finished=self.finished)
+
+
+def _nothing() -> None:
+    pass
 
 
 def with_others(error: Exception, tried: list[tuple[Leg, Exception]]) -> Exception:

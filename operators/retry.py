@@ -15,7 +15,7 @@ from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
 from rxlapce.operators.attempt import Ongoing
 from rxlapce.operators.retry_budget import RetryBudget
-from rxlapce.tokens import Finish, StreamToken, UsageReport
+from rxlapce.tokens import Finish, StreamToken, Text, UsageReport
 
 #: Errors that the same request to the same provider gets again, whatever else is said about them.
 HOPELESS: Final = frozenset(
@@ -209,46 +209,58 @@ class _Retrying:
     def stop(self) -> None:
         self.ended = True
         if self.attempt is not None:
-            self.attempt.stop()
+            self.attempt.end(None)
         self.current.dispose()
 
 
 class _Attempt:
     """One subscription to the source."""
 
-    __slots__ = ("committed", "ended", "held", "last", "ongoing", "retrying")
+    __slots__ = ("committed", "ended", "finished", "held", "on_end", "ongoing", "retrying")
 
     def __init__(self, retrying: _Retrying) -> None:
         self.retrying = retrying
         self.ongoing = Ongoing(retrying.exchange, retrying.clock)
         self.held: UsageReport | None = None
-        self.last: StreamToken | None = None
+        self.finished = False
+        self.on_end: Callable[[], None] = _nothing
         self.committed = False
         self.ended = False
 
     def receiver(self) -> Receiver[StreamToken]:
-        emit, ongoing = self.retrying.receiver.on_next, self.ongoing
+        emit = self.retrying.receiver.on_next
+        straight, tokens = False, 0  # cells, and not attributes, for what is looked at each token
 
         def on_next(token: StreamToken) -> None:
-            ongoing.tokens += 1
-            self.last = token
-            if type(token) is UsageReport:
-                ongoing.usage = token.usage
-            if self.committed or self.commits(token):
+            nonlocal straight, tokens
+            tokens += 1
+            if straight and type(token) is Text:
                 emit(token)
+            elif not self.ended:
+                straight = self.take(token)
 
+        def stop() -> None:
+            nonlocal straight
+            straight = False
+            self.ongoing.tokens = tokens
+
+        self.on_end = stop
         return Receiver(on_next, self.on_error, self.on_completed)
 
-    def commits(self, token: StreamToken) -> bool:
-        """Whether `token` is to be handed on; what was held goes before the first one that is."""
-        if self.ended:
-            return False
+    def take(self, token: StreamToken) -> bool:
+        """Any token but text that follows others; whether text goes straight through after it."""
+        self.finished = isinstance(token, Finish)
         if isinstance(token, UsageReport):
-            self.held = token
-            return False
-        self.committed = True
-        self.release()
-        return not self.ended  # the reader may have had enough
+            self.ongoing.usage = token.usage
+            if not self.committed:
+                self.held = token
+                return False
+        elif not self.committed:
+            self.committed = True
+            self.release()
+        if not self.ended:  # the reader may have had enough of what was held
+            self.retrying.receiver.on_next(token)
+        return not self.ended
 
     def release(self) -> None:
         held, self.held = self.held, None
@@ -258,8 +270,7 @@ class _Attempt:
     def on_error(self, error: Exception) -> None:
         if self.ended:
             return
-        self.ended = True
-        self.ongoing.note(error, finished=type(self.last) is Finish)
+        self.end(error)
         if self.committed:
             self.retrying.end(error)
         else:
@@ -269,12 +280,17 @@ class _Attempt:
         if self.ended:
             return
         self.release()
-        self.ended = True
-        self.ongoing.note(finished=type(self.last) is Finish)
-        if not self.retrying.ended:
+        if not self.ended:
+            self.end(None)
             self.retrying.end(None)
 
-    def stop(self) -> None:
+    def end(self, error: Exception | None) -> None:
+        """Nothing is handed on any more; the attempt is noted."""
         if not self.ended:
-            self.ended = self.committed = True
-            self.ongoing.note(finished=type(self.last) is Finish)
+            self.ended = True
+            self.on_end()
+            self.ongoing.note(error, finished=self.finished)
+
+
+def _nothing() -> None:
+    pass
