@@ -16,27 +16,37 @@ from rxlapce.operators.decode import (
     ndjson_decode,
     sse_decode,
 )
+from rxlapce.operators.fallback import fallback
 from rxlapce.operators.ledger import Limit, MemoryLedger, Unit
+from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, SeamWord
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import LimitsLedger, rate_limit_gate
 from rxlapce.operators.record import SecretScrubber, record
 from rxlapce.operators.redact import RedactStats, redact
 from rxlapce.operators.replay import replay
+from rxlapce.operators.retry import RetryPolicy, retry_stream
+from rxlapce.operators.retry_budget import RetryBudget
 from rxlapce.operators.tap import StreamStats, metrics_tap
 from rxlapce.operators.timeouts import StreamTimeout, stream_timeouts
 from rxlapce.operators.token_map import token_map
 
 __all__ = [
+    "AfterCommit",
     "Breaker",
     "BreakerSettings",
     "Breakers",
     "BufferStats",
+    "FallbackPolicy",
+    "Leg",
     "Limit",
     "LimitsLedger",
     "MemoryLedger",
     "Policy",
     "RateLimiter",
     "RedactStats",
+    "RetryBudget",
+    "RetryPolicy",
+    "SeamWord",
     "SecretScrubber",
     "Slots",
     "StreamStats",
@@ -47,6 +57,7 @@ __all__ = [
     "coalesce_text",
     "concurrency_gate",
     "eventstream_decode",
+    "fallback",
     "google_sse_decode",
     "json_array_decode",
     "metrics_tap",
@@ -55,6 +66,7 @@ __all__ = [
     "record",
     "redact",
     "replay",
+    "retry_stream",
     "sse_decode",
     "stream_timeouts",
     "token_map",

@@ -133,7 +133,11 @@ class Finish(Token, frozen=True, tag="finish", gc=False):
 
 
 class Seam(Token, frozen=True, tag="seam", gc=False):
-    """A new attempt, number `leg` from 1, continues the answer here; `reason` says why the last one did not."""
+    """A new attempt, number `leg` from 1, continues the answer here; `reason` says why the last one did not.
+
+    Its first word, before a colon, is what the reader does with what it has: `continue` keeps it, `rewind` discards all
+    from the first tool call on, `restart` discards all.
+    """
 
     leg: int
     reason: str
