@@ -20,6 +20,7 @@ from rxlapce.operators.retry import RetryPolicy, retry_stream
 from rxlapce.tokens import (
     Finish,
     FinishKind,
+    Opaque,
     Reasoning,
     Refusal,
     Seam,
@@ -361,6 +362,33 @@ def test_after_tool_calls_the_answer_rewinds_to_the_text_before_them() -> None:
     assert tokens[2] == Seam(1, "rewind: p1/m1 answers, p0/m0 broke off (truncated)")
     assert tokens[3:] == [ToolCall(0, "d", "f", "{}"), FINISH]
     assert case.opened[1] == ("p1", Continuation(text="Let me look.", prefill=True))
+
+
+def test_after_a_rewind_the_answer_may_be_continued_again() -> None:
+    case = Case([breaks(Text("one, "), ToolCall(0, "c", "f")), breaks(Text("two, ")), says(Text("three"))])
+    words = [seam.reason.partition(":")[0] for seam in seams_of(case.tokens(CONTINUE))]
+    assert words == ["rewind", "continue"]
+    assert case.opened[2] == ("p2", Continuation(text="one, two, ", prefill=True))
+
+
+def test_something_opaque_before_a_repetition_does_not_hide_it() -> None:
+    case = Case([breaks(Text("The quick brown fox")), says(Opaque("k", "{}"), Text("brown fox"), Text(" jumps"))])
+    assert text_of(case.tokens(CONTINUE)) == "The quick brown fox jumps"
+
+
+def test_a_reader_that_leaves_at_the_sum_gets_no_error() -> None:
+    case = Case([breaks(Text("a"), report(1)), breaks(Text("b"), report(2))])
+    got: list[StreamToken] = []
+
+    def on_token(token: StreamToken) -> None:
+        got.append(token)
+        if token == UsageReport(Usage(input=20, output=3, total=23)):
+            subscription.dispose()
+
+    stage = fallback([case.leg(0), case.leg(1)], policy=CONTINUE)
+    subscription = connect(stage, Receiver(on_token, never, never), case.clock)
+    case.clock.start()
+    assert len(got) == 6
 
 
 @pytest.mark.parametrize("only", [ToolCall(0, "c", "f"), Reasoning("hm"), Text(" \n")])
