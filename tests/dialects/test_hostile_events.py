@@ -65,7 +65,7 @@ EVENTS = st.lists(
 
 
 @pytest.mark.parametrize("api", DIALECTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(events=EVENTS)
 def test_any_events_have_exactly_one_end(api: str, events: list[Event]) -> None:
     decoder, out = DIALECTS[api]().decoder(), list[StreamToken]()
@@ -89,7 +89,7 @@ def _unary(value: Any) -> bytes:
 
 
 @pytest.mark.parametrize("api", DIALECTS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     body=st.builds(_unary, OBJECTS) | st.builds(_unary, VALUES) | st.binary(max_size=20), status=st.integers(300, 599)
 )
@@ -107,7 +107,7 @@ def test_any_body_is_an_answer_or_a_provider_error(api: str, body: bytes, status
     assert "\n" not in error.message
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(counts=st.dictionaries(NAMES, st.integers(0, 100) | st.none()))
 def test_usage_reports_what_the_provider_counted(counts: dict[str, int | None]) -> None:
     events: dict[str, Callable[[], list[Event]]] = {

@@ -295,7 +295,7 @@ LIVES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(per_key=st.integers(1, 3), max_waiters=st.integers(0, 4), lives=LIVES)
 def test_over_any_interleaving_no_slot_leaks_and_order_is_kept(
     per_key: int, max_waiters: int, lives: list[tuple[int, str, int, int, str, int | None]]

@@ -55,7 +55,7 @@ LIVES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(lives=LIVES, late=st.booleans(), max_waiters=st.integers(1, 6))
 def test_over_any_interleaving_nothing_leaks_and_no_window_is_overrun(
     lives: list[tuple[int, int, int, int, str, int | None, int | None]], late: bool, max_waiters: int

@@ -54,7 +54,7 @@ def shown(decided: list[tuple[Fate, str]]) -> str:
     return "".join(text if fate is Fate.KEEP else "#" * (fate is Fate.MASK) for fate, text in decided)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25, deadline=None)
 @given(text=TEXT, cuts=st.lists(st.integers(0, 24), max_size=6))
 @pytest.mark.parametrize("patterns", PATTERNS, ids=" , ".join)
 def test_every_cut_gives_what_the_whole_text_gives(patterns: list[str], text: str, cuts: list[int]) -> None:
@@ -66,7 +66,7 @@ def test_every_cut_gives_what_the_whole_text_gives(patterns: list[str], text: st
     assert sliding.held_chars == 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=20, deadline=None)
 @given(text=TEXT)
 @pytest.mark.parametrize("patterns", PATTERNS, ids=" , ".join)
 def test_nothing_is_held_that_no_continuation_could_change(patterns: list[str], text: str) -> None:
@@ -255,7 +255,7 @@ def test_every_ready_made_pattern_has_samples() -> None:
 @pytest.mark.parametrize(
     ("name", "secret"), [(name, secret) for name, secrets in SAMPLES.items() for secret in secrets]
 )
-@pytest.mark.parametrize("size", [1, 4, 7, 5000])
+@pytest.mark.parametrize("size", [1, 5000])
 def test_a_ready_made_pattern_finds_its_secret_however_cut(name: str, secret: str, size: int) -> None:
     found: list[str] = []
     sliding = Window(compile_patterns(ALL), 512, 5.0, found.append)
