@@ -26,9 +26,11 @@ from rxlapce.operators.redact import RedactStats, redact
 from rxlapce.operators.replay import replay
 from rxlapce.operators.retry import RetryPolicy, retry_stream
 from rxlapce.operators.retry_budget import RetryBudget
+from rxlapce.operators.stages import StageGauges, StageReading
 from rxlapce.operators.tap import StreamStats, metrics_tap
 from rxlapce.operators.timeouts import StreamTimeout, stream_timeouts
 from rxlapce.operators.token_map import token_map
+from rxlapce.operators.totals import ModelTotals, StreamTotals
 
 __all__ = [
     "AfterCommit",
@@ -41,6 +43,7 @@ __all__ = [
     "Limit",
     "LimitsLedger",
     "MemoryLedger",
+    "ModelTotals",
     "Policy",
     "RateLimiter",
     "RedactStats",
@@ -49,8 +52,11 @@ __all__ = [
     "SeamWord",
     "SecretScrubber",
     "Slots",
+    "StageGauges",
+    "StageReading",
     "StreamStats",
     "StreamTimeout",
+    "StreamTotals",
     "Unit",
     "buffer_with_backpressure",
     "circuit_break",

@@ -23,6 +23,7 @@ from rxlapce.tokens import (
     StreamToken,
     Text,
     ToolCall,
+    Usage,
     UsageReport,
 )
 
@@ -102,6 +103,41 @@ class GapHistogram:
         return low + ((1 << octave) - 1) / 2
 
 
+class Durations:
+    """A histogram of durations as scrapers take it: counts of what is at most 0.01 s, 0.02 s, ... 81.92 s, and more.
+
+    15 integers and their sum in microseconds, whatever is recorded; exact at the bounds. `record` takes constant time.
+    """
+
+    __slots__ = ("buckets", "sum_us")
+
+    #: The upper bounds in seconds, which belong to their buckets; the last bucket has none.
+    BOUNDS_S: Final = tuple(0.01 * 2**place for place in range(14))
+
+    def __init__(self) -> None:
+        self.buckets = [0] * 15
+        self.sum_us = 0
+
+    @property
+    def count(self) -> int:
+        """How many were recorded."""
+        return sum(self.buckets)
+
+    def record(self, us: int) -> None:
+        """Count one duration of `us` microseconds; a negative one counts as 0."""
+        if us > 0:
+            self.sum_us += us
+            self.buckets[min(((us - 1) // 10_000).bit_length(), 14)] += 1
+        else:
+            self.buckets[0] += 1
+
+    def add(self, other: "Durations", *, zeros: int = 0) -> None:
+        """Add what `other` recorded, and `zeros` durations of 0."""
+        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        self.buckets[0] += zeros
+        self.sum_us += other.sum_us
+
+
 class StreamStats:
     """The counts of one stream; a collector reads them at scrape time. Times are of the scheduler's clock, in seconds.
 
@@ -116,6 +152,7 @@ class StreamStats:
         "ended_s",
         "error_kind",
         "first_token_s",
+        "gap_times",
         "gaps",
         "outcome",
         "paused_gaps",
@@ -123,6 +160,7 @@ class StreamStats:
         "stalls",
         "started_s",
         "texts",
+        "usage",
     )
 
     def __init__(self, *, stall_s: float = 1.0) -> None:
@@ -138,6 +176,11 @@ class StreamStats:
         """When the first token came that a user would see (`tokens.VISIBLE`)."""
         self.ended_s: float | None = None
         self.gaps = GapHistogram()
+        """For quantiles of this stream."""
+        self.gap_times = Durations()
+        """The same gaps, in buckets that add up over streams."""
+        self.usage: Usage | None = None
+        """The last that was told."""
         self.paused_gaps = 0
         self.stalls = 0
         self.outcome: Outcome | None = None
@@ -162,10 +205,14 @@ class StreamStats:
             return None
         return self.first_token_s - self.started_s
 
+    @property
+    def gaps_within_reads(self) -> int:
+        """Gaps of 0, between tokens that one read brought."""
+        return max(0, self.tokens - 1 - self.gaps.count - self.paused_gaps)
+
     def gap_quantile(self, q: float) -> float | None:
         """The gap in seconds that a share `q` (0 to 1) of all gaps does not exceed; None before the second token."""
-        together = max(0, self.tokens - 1 - self.gaps.count - self.paused_gaps)
-        return self.gaps.quantile(q, zeros=together)
+        return self.gaps.quantile(q, zeros=self.gaps_within_reads)
 
 
 def metrics_tap(
@@ -243,6 +290,8 @@ class _Tap:
                 stats.characters += len(token.text)
             else:
                 counts[type(token)] += 1
+                if type(token) is UsageReport:
+                    stats.usage = token.usage
             if exchange.last_read_s != self.read_s:
                 self.on_read(token)
             emit(token)
@@ -256,7 +305,9 @@ class _Tap:
         if self.last_s is not None:
             if self.closings == self.flow.closings:
                 gap_s = now_s - self.last_s
-                stats.gaps.record(round(gap_s * 1e6))
+                gap_us = round(gap_s * 1e6)
+                stats.gaps.record(gap_us)
+                stats.gap_times.record(gap_us)
                 stats.stalls += gap_s > stats.stall_s
             else:
                 stats.paused_gaps += 1
