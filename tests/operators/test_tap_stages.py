@@ -15,12 +15,12 @@ def test_a_stage_that_is_watched_by_nobody_is_not_there() -> None:
 
 def test_queues_gates_and_credits_are_added_up_over_streams() -> None:
     gauges = StageGauges()
-    credits: dict[int, int | None] = {3: 10, 5: None, 0: 7}
-    for queued in credits:
+    credit_of: dict[int, int | None] = {3: 10, 5: None, 0: 7}
+    for queued in credit_of:
         gate = FlowControl()
         if queued:
             gate.close("reader")
-        gauges.watch("sink", buffer=BufferStats(queued=queued), gate=gate, credit=partial(credits.get, queued))
+        gauges.watch("sink", buffer=BufferStats(queued=queued), gate=gate, credit=partial(credit_of.get, queued))
     gauges.watch("source", gate=FlowControl())
     assert gauges.collect() == {
         "sink": StageReading(streams=3, queued=8, most_queued=5, gates_closed=2, credit=17, closings=2),
