@@ -159,7 +159,6 @@ class HealthMonitor:
 
     async def _look_at(self, name: str) -> None:
         self.checks += 1
-        self._served.discard(name)
         usability, reason = await self._found(name)
         if name not in self._served:  # what it served meanwhile is newer
             self._note(name, usability, reason)

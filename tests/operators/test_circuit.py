@@ -223,17 +223,28 @@ def test_only_the_total_limit_is_excused_by_a_slow_reader(limit: TimeLimit) -> N
     assert verdict_of(error, paused=True) is (Verdict.NEITHER if limit is TimeLimit.TOTAL else Verdict.FAILURE)
 
 
-@pytest.mark.parametrize(("paused", "failures"), [(True, 0), (False, 1)])
-def test_a_stream_that_its_reader_held_up_is_no_failure_of_the_provider(paused: bool, failures: int) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "failures"),
+    [
+        ("", "", 1),
+        ("", "close", 0),
+        ("", "close open", 0),
+        ("close", "", 0),
+        ("close open", "", 1),
+    ],
+)
+def test_a_stream_that_its_reader_held_up_is_no_failure_of_the_provider(before: str, after: str, failures: int) -> None:
     bench, exchange = Bench(), Exchange(status=200)
+    turns = {"close": exchange.flow.close, "open": exchange.flow.open}
     source: Subject[StreamToken] = Subject()
     ends: list[Exception] = []
+    for turn in before.split():
+        turns[turn]("reader")
     source.pipe(
         stream_timeouts(total_s=10, exchange=exchange), circuit_break(bench.breaker, exchange=exchange)
     ).subscribe(on_error=ends.append, scheduler=bench.scheduler)
-    if paused:
-        exchange.flow.close("reader")
-        exchange.flow.open("reader")
+    for turn in after.split():
+        turns[turn]("reader")
     bench.scheduler.advance_to(11)
     assert [type(error) for error in ends] == [StreamTimeout]
     assert bench.breaker.gauges.failures == failures
