@@ -27,7 +27,7 @@ def load_provider_configs_from_env(environ: Mapping[str, str]) -> dict[str, Prov
 def validate_provider_configs(providers: Mapping[str, Provider]) -> None:
     """Raise `ConfigError` with the list of variables when nothing at all is configured."""
     if not providers:
-        wanted = "\n".join(f"  {' or '.join(spec.needs):24} {spec.summary}" for spec in SPECS.values())
+        wanted = "\n".join(f"  {spec.name:11} {' or '.join(spec.needs)}" for spec in SPECS.values())
         raise ConfigError(
             f"no provider is configured. Set one of these variables:\n{wanted}\n"
             "or try without any key: rxlapce serve --simulator"
