@@ -122,10 +122,13 @@ class Exchange:
 
     `flow` gates the reads of the provider's socket. `last_read_s` is the loop's clock at the last read that brought
     bytes (any bytes: keep-alives too), set once a read, so that timeouts and gaps need no clock call a token. What
-    the HTTP client learned is of the last attempt; `attempts` has them all, as far as they have ended.
+    the HTTP client learned is of the last attempt; `attempts` has them all, as far as they have ended. `user` is who
+    asks, as the system proves it; `client` is the program, as it calls itself; "" where there is none.
     """
 
     request_id: str = ""
+    user: str = ""
+    client: str = ""
     provider: str = ""
     model: str = ""
     flow: FlowControl = field(default_factory=FlowControl)
