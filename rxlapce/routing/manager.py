@@ -1,7 +1,7 @@
 """`ProviderManager`: the four calls, and what is free to learn, as a thin face over router, client and operators."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reactivex import Observable
 from reactivex import throw as rx_throw
@@ -16,20 +16,8 @@ from rxlapce.providers.provider import chat as provider_chat
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
 from rxlapce.requests import ChatRequest, CompletionRequest
 from rxlapce.routing.router import Router
+from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.tokens import StreamToken
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamTimeouts:
-    """Limits of a stream in seconds, None for none: until the first token, between signs of life, in all.
-
-    `first_token_s` is longer than the HTTP client's limit for the headers, so that a provider which says nothing at all
-    is told from one that has begun.
-    """
-
-    first_token_s: float | None = 180.0
-    idle_s: float | None = 60.0
-    total_s: float | None = None
 
 
 class ProviderManager:

@@ -1,10 +1,17 @@
-"""From a model's name to a provider and its own name for the model."""
+"""From a model's name and a request to the models that are asked for it, in order; every decision with its reason."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.providers.provider import Provider
+from rxlapce.routing.alias import Alias, Choose, Target
+from rxlapce.routing.needs import Needs
+
+#: What a request needs of which nothing is known.
+NO_NEEDS: Final = Needs(images=False, tools=False, prompt_tokens=0, answer_tokens=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,23 +21,150 @@ class Route:
     provider: Provider
     model: str
 
+    @property
+    def name(self) -> str:
+        """`provider/model`."""
+        return f"{self.provider.name}/{self.model}"
 
-class Router:
-    """Resolves `provider/model`, the prefix stripped; a name without a known prefix goes to `default` if there is one.
 
-    A provider's name alone asks for the default model that it is configured with (Azure's deployment).
+@dataclass(frozen=True, slots=True)
+class PlannedRoute:
+    """One of the models that are asked, as its target describes it, and why it stands where it does."""
 
-    Never another vendor in silence: what cannot be resolved is an error that lists what is configured.
+    route: Route
+    target: Target
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who is asked for a request, in order, and who is not, each with the reason.
+
+    `alias` is None where the request names a model itself.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], default: str | None = None) -> None:
+    name: str
+    alias: Alias | None
+    routes: tuple[PlannedRoute, ...]
+    left_out: tuple[tuple[Target, str], ...] = ()
+
+    @property
+    def how(self) -> str:
+        """How the name was read, in a sentence."""
+        if self.alias is None:
+            return f"{self.name} names a model"
+        return f"{self.name} is an alias for {len(self.alias.targets)} models, {_CHOOSING[self.alias.choose]}"
+
+
+_CHOOSING: Final = {
+    Choose.IN_ORDER: "asked in the order in which they are written",
+    Choose.WEIGHTED: "asked by chance, as their weights say",
+    Choose.LEAST_BUSY: "the least busy first",
+}
+
+
+class RouteState(Protocol):
+    """What is known of the models at the moment."""
+
+    def running(self, route: Route) -> int:
+        """The requests that it has under way, waiting ones too."""
+        ...
+
+    def obstacle(self, route: Route) -> str | None:
+        """Why it can hardly answer now; None if nothing is known against it."""
+        ...
+
+
+class Idle:
+    """The state of a program in which nothing runs and nothing is known."""
+
+    def running(self, route: Route) -> int:
+        """None."""
+        return 0
+
+    def obstacle(self, route: Route) -> str | None:
+        """None."""
+        return None
+
+
+class Router:
+    """Resolves `provider/model`, the prefix stripped; an alias; a name without a known prefix by `default`, if any.
+
+    A provider's name alone asks for the default model that it is configured with (Azure's deployment). An alias goes
+    before all of these. Never another vendor in silence: what cannot be resolved is an error that lists what is
+    configured.
+
+    Raises `ValueError` for a default that is not configured, and for an alias that has a provider's name, a slash or a
+    doubled name, or whose models are not to be had.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        default: str | None = None,
+        *,
+        aliases: Iterable[Alias] = (),
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         if default is not None and default not in providers:
             raise ValueError(f"the default provider {default!r} is not configured")
         self.providers = dict(providers)
         self.default = default
+        self.aliases: dict[str, Alias] = {}
+        self._chance = chance
+        for alias in aliases:
+            self._add(alias)
+
+    def _add(self, alias: Alias) -> None:
+        if alias.name in self.providers or alias.name in self.aliases or "/" in alias.name:
+            raise ValueError(f"{alias.name!r} cannot name models: it is taken, or has a slash")
+        for target in alias.targets:
+            try:
+                self._resolve(target.model)
+            except ProviderError as error:
+                raise ValueError(f"the alias {alias.name!r} names {target.model!r}: {error.message}") from None
+        self.aliases[alias.name] = alias
 
     def route(self, name: str) -> Route:
-        """The route of `name`. Raises `ProviderError` of kind `bad_request` in phase `admit`."""
+        """The first route of `name`, whatever is asked. Raises `ProviderError` (bad_request) in phase `admit`."""
+        alias = self.aliases.get(name)
+        return self._resolve(name if alias is None else alias.targets[0].model)
+
+    def plan(self, name: str, needs: Needs = NO_NEEDS, state: RouteState | None = None) -> Plan:
+        """Who is asked by the name `name` for a request with such `needs`, as things stand.
+
+        Of an alias's models those are left out that do not take such a request; the rest are put in order by
+        `Alias.choose`, and then who has an obstacle goes behind who has none: it is asked when everybody else has
+        failed.
+
+        Raises `ProviderError` (bad_request, phase admit) for a name that is not known, and where nobody is left.
+        """
+        alias = self.aliases.get(name)
+        if alias is None:
+            return Plan(name, None, (PlannedRoute(self._resolve(name), Target(model=name), "named by the request"),))
+        told = state or Idle()
+        left_out = tuple((target, reason) for target in alias.targets if (reason := unfit(target, needs)) is not None)
+        fit = [(target, self._resolve(target.model)) for target in alias.targets if unfit(target, needs) is None]
+        if not fit:
+            raise self._nobody(name, left_out)
+        planned: list[PlannedRoute] = []
+        hindered: list[PlannedRoute] = []
+        for target, route, why in self._ordered(alias.choose, fit, told):
+            obstacle = told.obstacle(route)
+            if obstacle is None:
+                planned.append(PlannedRoute(route, target, why))
+            else:
+                hindered.append(PlannedRoute(route, target, f"{why}, but behind the others: {obstacle}"))
+        return Plan(name, alias, (*planned, *hindered), left_out)
+
+    def provider(self, name: str) -> Provider:
+        """The provider of that name. Raises `ProviderError` of kind `bad_request` in phase `admit`."""
+        found = self.providers.get(name)
+        if found is None:
+            raise self._unknown(f"no provider {name!r}")
+        return found
+
+    def _resolve(self, name: str) -> Route:
         prefix, slash, model = name.partition("/")
         provider = self.providers.get(prefix)
         if provider is not None and (slash or provider.default_model is not None):
@@ -42,13 +176,58 @@ class Router:
         what = f"no provider {prefix!r}" if slash else f"{name!r} has no provider in front: expected PROVIDER/MODEL"
         raise self._unknown(what)
 
-    def provider(self, name: str) -> Provider:
-        """The provider of that name. Raises `ProviderError` of kind `bad_request` in phase `admit`."""
-        found = self.providers.get(name)
-        if found is None:
-            raise self._unknown(f"no provider {name!r}")
-        return found
+    def _ordered(
+        self, choose: Choose, fit: Sequence[tuple[Target, Route]], state: RouteState
+    ) -> list[tuple[Target, Route, str]]:
+        """The targets in the order of `choose`, each with the reason for its place."""
+        match choose:
+            case Choose.IN_ORDER:
+                return [(target, route, f"number {place} as written") for place, (target, route) in enumerate(fit, 1)]
+            case Choose.WEIGHTED:
+                total = sum(target.weight for target, _ in fit)
+                return [
+                    (target, route, f"drawn, first in {100 * target.weight / total:.3g} % of requests")
+                    for target, route in self._drawn(fit)
+                ]
+            case Choose.LEAST_BUSY:
+                load = {target: state.running(route) for target, route in fit}
+                ranked = sorted(fit, key=lambda one: load[one[0]] / one[0].weight)
+                return [
+                    (target, route, f"{load[target]} under way at weight {target.weight}") for target, route in ranked
+                ]
+
+    def _drawn(self, fit: Sequence[tuple[Target, Route]]) -> list[tuple[Target, Route]]:
+        """A random order, in which each is before another as often as its weight is of both their weights."""
+        left, drawn = list(fit), list[tuple[Target, Route]]()
+        while left:
+            at = self._chance() * sum(target.weight for target, _ in left)
+            place = 0
+            while place < len(left) - 1 and at >= left[place][0].weight:
+                at -= left[place][0].weight
+                place += 1
+            drawn.append(left.pop(place))
+        return drawn
 
     def _unknown(self, what: str) -> ProviderError:
         names = ", ".join(sorted(self.providers)) or "none"
-        return ProviderError(ErrorKind.BAD_REQUEST, f"{what}; configured providers: {names}", phase=Phase.ADMIT)
+        aliases = f"; aliases: {', '.join(sorted(self.aliases))}" if self.aliases else ""
+        return ProviderError(
+            ErrorKind.BAD_REQUEST, f"{what}; configured providers: {names}{aliases}", phase=Phase.ADMIT
+        )
+
+    def _nobody(self, name: str, left_out: Iterable[tuple[Target, str]]) -> ProviderError:
+        reasons = "; ".join(f"{target.model} {reason}" for target, reason in left_out)
+        return ProviderError(
+            ErrorKind.BAD_REQUEST, f"no model of {name!r} takes this request: {reasons}", phase=Phase.ADMIT
+        )
+
+
+def unfit(target: Target, needs: Needs) -> str | None:
+    """Why `target` does not take a request with such `needs`; None if it does."""
+    if needs.images and not target.images:
+        return "takes no images"
+    if needs.tools and not target.tools:
+        return "takes no tools"
+    if target.context is not None and needs.tokens > target.context:
+        return f"has a context of {target.context} tokens, and the request takes about {needs.tokens}"
+    return None

@@ -13,8 +13,9 @@ from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.providers.http import HttpClient, HttpTimeouts
 from rxlapce.providers.provider import Provider
-from rxlapce.routing.manager import ProviderManager, StreamTimeouts
+from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
+from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.telemetry.logs import logger
 
 START_S = 20.0

@@ -28,7 +28,7 @@ from rxlapce.messages import (
 )
 from rxlapce.providers.http import HttpTimeouts
 from rxlapce.requests import CompletionRequest
-from rxlapce.routing.manager import StreamTimeouts
+from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Simulator
 from rxlapce.telemetry.logs import logger
 from rxlapce.testing.asking import Collected, ask, simulated

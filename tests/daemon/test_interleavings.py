@@ -28,7 +28,7 @@ from rxlapce.messages import (
     StreamError,
 )
 from rxlapce.providers.http import HttpTimeouts
-from rxlapce.routing.manager import StreamTimeouts
+from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Simulator
 from rxlapce.testing.asking import ask, simulated
 from rxlapce.testing.daemons import EmbeddedDaemon, embedded_daemon

@@ -8,8 +8,9 @@ from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.providers.http import HttpClient
 from rxlapce.requests import CompletionRequest
-from rxlapce.routing.manager import ProviderManager, StreamTimeouts
+from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
+from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Outcome, Simulator
 from rxlapce.testing.asking import Collected, ask, heard, simulated, truth
 from rxlapce.tokens import Finish

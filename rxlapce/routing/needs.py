@@ -1,0 +1,55 @@
+"""What a request needs of a model: pictures, tools, room."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from rxlapce.requests import ChatRequest, Message
+
+#: English text has about four characters a token in every vendor's tokenizer; other text has fewer.
+CHARS_A_TOKEN: Final = 4
+#: A picture of a thousand by a thousand points, roughly: vendors count from 85 to 1,600.
+IMAGE_TOKENS: Final = 800
+#: What an answer takes whose length nobody bounds.
+ANSWER_TOKENS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a request needs. `prompt_tokens` and `answer_tokens` are estimates; see this module's constants."""
+
+    images: bool
+    tools: bool
+    prompt_tokens: int
+    answer_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """What prompt and answer take together."""
+        return self.prompt_tokens + self.answer_tokens
+
+
+def needs_of(request: ChatRequest) -> Needs:
+    """What `request` needs. Linear in its length."""
+    images = sum(part.image is not None for message in request.messages for part in message.parts)
+    chars = sum(_chars(request.messages))
+    chars += sum(
+        len(tool.name) + len(tool.description) + len(msgspec.json.encode(tool.parameters)) for tool in request.tools
+    )
+    return Needs(
+        images=images > 0,
+        tools=bool(request.tools),
+        prompt_tokens=-(-chars // CHARS_A_TOKEN) + images * IMAGE_TOKENS,
+        answer_tokens=ANSWER_TOKENS if request.max_tokens is None else request.max_tokens,
+    )
+
+
+def _chars(messages: Iterable[Message]) -> Iterable[int]:
+    for message in messages:
+        yield len(message.content)
+        for part in message.parts:
+            yield len(part.text or part.reasoning or (part.opaque.raw if part.opaque is not None else ""))
+        for call in message.calls():
+            yield len(call.name) + len(call.arguments)
