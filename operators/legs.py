@@ -9,7 +9,9 @@ from reactivex import Observable
 
 from rxlapce.errors import ErrorKind, ProviderError, Retry
 from rxlapce.operators.continuation import Continuation
-from rxlapce.tokens import StreamToken
+from rxlapce.tokens import SeamWord, StreamToken
+
+__all__ = ["AfterCommit", "FallbackPolicy", "Leg", "SeamWord", "may_ask_elsewhere"]
 
 
 class AfterCommit(StrEnum):
@@ -17,18 +19,6 @@ class AfterCommit(StrEnum):
 
     FAIL = "fail"
     CONTINUE = "continue"
-    RESTART = "restart"
-
-
-class SeamWord(StrEnum):
-    """The first word of a `Seam`'s reason: what the reader does with what it has.
-
-    continue: keeps it, what comes follows on. rewind: discards everything from the first tool call on. restart:
-    discards everything.
-    """
-
-    CONTINUE = "continue"
-    REWIND = "rewind"
     RESTART = "restart"
 
 

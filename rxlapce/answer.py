@@ -1,4 +1,8 @@
-"""Folding a stream of tokens: `AnswerBuilder` makes the whole answer, `TurnBuilder` the turn to send back."""
+"""Folding a stream of tokens: `AnswerBuilder` makes the whole answer, `TurnBuilder` the turn to send back.
+
+Both obey a `Seam`: of what was said before it they keep what its word says. What they would make of the tokens that are
+kept alone, they make of all.
+"""
 
 import msgspec
 
@@ -10,6 +14,7 @@ from rxlapce.tokens import (
     Reasoning,
     Refusal,
     Seam,
+    SeamWord,
     StreamToken,
     Text,
     ToolCall,
@@ -57,6 +62,10 @@ class Answer(msgspec.Struct, frozen=True):
         return self.choices[0].text
 
 
+#: Pieces of text, of reasoning, and of a refusal if there is one.
+_Lengths = tuple[int, int, int | None]
+
+
 class _Parts:
     """The pieces of one choice so far."""
 
@@ -80,6 +89,17 @@ class _Parts:
         if (call_id is None and piece.id) or (name is None and piece.name):
             self.calls[piece.index] = (call_id or piece.id, name or piece.name, arguments)
 
+    def lengths(self) -> _Lengths:
+        """How much there is before the first call, for `rewind`."""
+        return len(self.text), len(self.reasoning), None if self.refusal is None else len(self.refusal)
+
+    def rewind(self, lengths: _Lengths) -> None:
+        """Forget what was added since; calls, too, since then there were none."""
+        text, reasoning, refusal = lengths
+        del self.text[text:], self.reasoning[reasoning:]
+        self.refusal = None if self.refusal is None or refusal is None else self.refusal[:refusal]
+        self.calls.clear()
+
     def whole(self, index: int) -> Choice:
         return Choice(
             index=index,
@@ -98,8 +118,8 @@ class _Parts:
 class AnswerBuilder:
     """Takes tokens one by one with `add`; `answer()` is what they make so far. Memory: the answer's own size.
 
-    `model` can be set beforehand for a stream that breaks off before its `Finish` names one. A `Seam` whose reason is
-    `restart` is not special here: what was said before it stays, as the reader saw it.
+    `model` can be set beforehand for a stream that breaks off before its `Finish` names one. What a `Seam` has the
+    reader discard is forgotten, of all choices; `tokens` still counts it, and the last usage report still holds.
     """
 
     def __init__(self) -> None:
@@ -108,6 +128,8 @@ class AnswerBuilder:
         self._parts: dict[int, _Parts] = {0: _Parts()}
         self._usage: Usage | None = None
         self._opaque: list[Opaque] = []
+        self._before_calls: tuple[dict[int, _Lengths], int] | None = None
+        """Since the first call: what each choice had before it, and how many opaque pieces there were."""
         self._turn = TurnBuilder()
 
     def _of(self, choice: int) -> _Parts:
@@ -131,6 +153,9 @@ class AnswerBuilder:
                     parts.refusal = []
                 parts.refusal.append(token.text)
             case ToolCall():
+                if self._before_calls is None:
+                    lengths = {index: parts.lengths() for index, parts in self._parts.items()}
+                    self._before_calls = lengths, len(self._opaque)
                 self._of(token.choice).add_call(token)
             case UsageReport():
                 self._usage = token.usage
@@ -139,7 +164,20 @@ class AnswerBuilder:
             case Opaque():
                 self._opaque.append(token)
             case Seam():
-                pass
+                self._sew(token.word)
+
+    def _sew(self, word: SeamWord) -> None:
+        if word is SeamWord.RESTART:
+            self._parts = {0: _Parts()}
+            self._opaque.clear()
+            self._before_calls = None
+        elif word is SeamWord.REWIND and self._before_calls is not None:
+            lengths, opaque = self._before_calls
+            self._parts = {index: parts for index, parts in self._parts.items() if index in lengths}
+            for index, parts in self._parts.items():
+                parts.rewind(lengths[index])
+            del self._opaque[opaque:]
+            self._before_calls = None
 
     def _finish(self, finish: Finish) -> None:
         self.model = finish.model or self.model
@@ -166,7 +204,7 @@ class TurnBuilder:
 
     Order is kept, since providers check it: thoughts with their signatures, text, tool calls, and the opaque pieces
     (redacted thoughts, thought signatures, items of tools that the provider runs) each where it was said. Only the
-    first choice is taken. Memory: the answer's own size.
+    first choice is taken. What a `Seam` has the reader discard is forgotten. Memory: the answer's own size.
     """
 
     def __init__(self) -> None:
@@ -174,6 +212,8 @@ class TurnBuilder:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, tuple[str | None, str | None, list[str]]] = {}
+        self._before_calls: tuple[int, list[str], list[str]] | None = None
+        """Since the first call: how many parts there were before it, and the text and thought that were open."""
 
     def add(self, token: StreamToken) -> None:
         """Take the next token of the stream."""
@@ -183,12 +223,17 @@ class TurnBuilder:
                 self._text.append(text)
             case Reasoning(choice=0):
                 self._add_reasoning(token)
-            case ToolCall(choice=0):
-                self._add_call(token)
+            case ToolCall():
+                if self._before_calls is None:
+                    self._before_calls = len(self._parts), self._text.copy(), self._reasoning.copy()
+                if token.choice == 0:
+                    self._add_call(token)
             case Opaque(choice=0):
                 self._end_text()
                 self._end_reasoning(None)
                 self._parts.append(Part(opaque=OpaquePart(kind=token.kind, raw=token.raw)))
+            case Seam():
+                self._sew(token.word)
             case _:
                 pass
 
@@ -199,6 +244,18 @@ class TurnBuilder:
         if len(parts) == 1 and parts[0].text is not None:
             return Message(role="assistant", content=parts[0].text)
         return Message(role="assistant", parts=parts)
+
+    def _sew(self, word: SeamWord) -> None:
+        kept: tuple[int, list[str], list[str]] | None = None
+        if word is SeamWord.RESTART:
+            kept = 0, [], []
+        elif word is SeamWord.REWIND:
+            kept = self._before_calls
+        if kept is not None:
+            parts, self._text, self._reasoning = kept
+            del self._parts[parts:]
+            self._calls.clear()
+            self._before_calls = None
 
     def _add_reasoning(self, piece: Reasoning) -> None:
         self._end_text()

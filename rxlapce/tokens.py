@@ -132,6 +132,18 @@ class Finish(Token, frozen=True, tag="finish", gc=False):
     others: tuple[ChoiceEnd, ...] = ()
 
 
+class SeamWord(StrEnum):
+    """What the reader of a stream does at a `Seam` with what was said before it.
+
+    continue: keeps it, and what follows goes on from there. rewind: discards everything from the first tool call on, in
+    the order in which it was said. restart: discards everything.
+    """
+
+    CONTINUE = "continue"
+    REWIND = "rewind"
+    RESTART = "restart"
+
+
 class Seam(Token, frozen=True, tag="seam", gc=False):
     """A new attempt, number `leg` from 1, continues the answer here; `reason` says why the last one did not.
 
@@ -141,6 +153,12 @@ class Seam(Token, frozen=True, tag="seam", gc=False):
 
     leg: int
     reason: str
+
+    @property
+    def word(self) -> SeamWord:
+        """The first word of `reason`; one that is not known counts as `continue`."""
+        word = self.reason.partition(":")[0]
+        return SeamWord(word) if word in _SEAM_WORDS else SeamWord.CONTINUE
 
 
 class Opaque(Token, frozen=True, tag="opaque", gc=False):
@@ -153,6 +171,8 @@ class Opaque(Token, frozen=True, tag="opaque", gc=False):
     raw: str
     choice: int = 0
 
+
+_SEAM_WORDS: Final = frozenset(word.value for word in SeamWord)
 
 StreamToken = Text | Reasoning | Refusal | ToolCall | UsageReport | Finish | Seam | Opaque
 

@@ -1,3 +1,5 @@
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,10 +101,9 @@ def test_a_model_known_beforehand_stays_unless_the_finish_names_one() -> None:
     assert builder.answer().model == "answered"
 
 
-def test_opaque_tokens_are_kept_and_a_seam_changes_nothing() -> None:
-    opaque = Opaque("citation", "{}")
-    answer = fold(Text("a"), opaque, Seam(1, "restart"), Text("b"))
-    assert (answer.opaque, answer.text, answer.tokens) == ((opaque,), "ab", 4)
+def test_opaque_tokens_are_kept_in_order() -> None:
+    first, second = Opaque("citation", "{}"), Opaque("citation", "[]", choice=1)
+    assert fold(first, Text("a"), second).opaque == (first, second)
 
 
 def test_an_answer_taken_midway_is_not_changed_by_what_follows() -> None:
@@ -119,6 +120,121 @@ def test_however_choices_interleave_each_is_its_own_pieces_in_order(pieces: list
     for choice in answer.choices:
         assert choice.text == "".join(text for index, text in pieces if index == choice.index)
     assert {choice.index for choice in answer.choices} == {0, *(index for index, _ in pieces)}
+
+
+# -- seams ------------------------------------------------------------------------------------------------------------
+
+SAID = (
+    Reasoning("th"),
+    Text("He"),
+    Refusal("n"),
+    Opaque("k", "{}"),
+    Text("x", 1),
+    UsageReport(Usage(output=3)),
+    ToolCall(0, "a", "f", "{"),
+    Text("llo"),
+    Reasoning("ink", "sig"),
+    Refusal("o"),
+    Opaque("k", "[]"),
+    ToolCall(0, None, None, "}"),
+    ToolCall(1, "b", "g", "[]"),
+    Text("y", 1),
+    Text("z", 2),
+    UsageReport(Usage(output=9)),
+)
+
+
+def test_continue_keeps_what_was_said_and_the_text_goes_on() -> None:
+    answer = fold(Text("He"), Opaque("k", "{}"), Text("l"), Seam(1, "continue: b answers"), Text("lo"))
+    assert (answer.text, answer.opaque, answer.tokens) == ("Hello", (Opaque("k", "{}"),), 5)
+    assert answer.turn.text == "Hello"
+    assert answer.turn.parts[-1] == Part(text="llo")
+
+
+def test_a_word_that_is_not_known_keeps_everything() -> None:
+    assert fold(*SAID, Seam(1, "of tomorrow: who knows")).choices == fold(*SAID).choices
+
+
+def test_restart_forgets_what_every_choice_said() -> None:
+    answer = fold(*SAID, Seam(1, "restart: b answers"))
+    assert (answer.choices, answer.opaque, answer.turn) == (fold().choices, (), Message(role="assistant"))
+    assert fold(*SAID, Seam(1, "restart: b answers"), Text("new")).turn == Message(role="assistant", content="new")
+
+
+def test_rewind_forgets_everything_from_the_first_call_on() -> None:
+    answer = fold(*SAID, Seam(1, "rewind: b answers"))
+    before = fold(*SAID[:6])
+    assert (answer.choices, answer.opaque, answer.turn) == (before.choices, before.opaque, before.turn)
+    assert [(choice.text, choice.tool_calls) for choice in answer.choices] == [("He", ()), ("x", ())]
+
+
+def test_text_before_a_call_that_was_rewound_is_one_piece_with_what_follows() -> None:
+    said = (Text("a"), ToolCall(0, "c", "f"), Text("?"), Seam(1, "rewind: b answers"), Text("b"))
+    assert turn(*said) == Message(role="assistant", content="ab")
+
+
+def test_rewind_without_a_call_keeps_everything() -> None:
+    answer = fold(Text("a"), Seam(1, "rewind: b answers"), Text("b"))
+    assert (answer.text, answer.turn.content) == ("ab", "ab")
+
+
+@pytest.mark.parametrize("word", ["rewind", "restart"])
+def test_calls_of_the_leg_that_follows_are_new_ones_though_they_are_counted_from_0(word: str) -> None:
+    answer = fold(ToolCall(0, "a", "f", "{"), Seam(1, f"{word}: b answers"), ToolCall(0, "b", "g", "[]"))
+    assert answer.choices[0].tool_calls == (WholeCall("b", "g", "[]"),)
+    assert answer.turn.calls() == (RequestedCall(id="b", name="g", arguments="[]"),)
+
+
+def test_a_second_rewind_goes_back_to_the_first_call_since_the_first_one() -> None:
+    answer = fold(
+        *(Text("a"), ToolCall(0, "c", "f"), Text("?"), Seam(1, "rewind: b answers")),
+        *(Text("b"), ToolCall(0, "d", "g"), Text("!"), Seam(2, "rewind: c answers")),
+        Text("c"),
+    )
+    assert (answer.text, answer.choices[0].tool_calls, answer.turn.content) == ("abc", (), "abc")
+
+
+@pytest.mark.parametrize("word", ["rewind", "restart"])
+def test_what_was_discarded_still_counts_as_tokens_and_its_usage_as_the_last_told(word: str) -> None:
+    answer = fold(*SAID, Seam(1, f"{word}: b answers"))
+    assert (answer.tokens, answer.usage) == (len(SAID) + 1, Usage(output=9))
+
+
+def kept_of(tokens: list[StreamToken]) -> list[StreamToken]:
+    """What a reader who obeys the seams has in the end: a log that is cut. Usage reports are nothing that was said."""
+    log: list[StreamToken] = []
+    for token in tokens:
+        if not isinstance(token, Seam):
+            log.append(token)
+            continue
+        cut = {"restart": 0, "rewind": first_call(log)}.get(token.reason.partition(":")[0], len(log))
+        log[cut:] = [late for late in log[cut:] if isinstance(late, UsageReport)]
+    return log
+
+
+def first_call(log: list[StreamToken]) -> int:
+    return next((place for place, token in enumerate(log) if isinstance(token, ToolCall)), len(log))
+
+
+letters, few = st.text("abc", max_size=2), st.integers(0, 2)
+said: st.SearchStrategy[StreamToken] = st.one_of(
+    st.builds(Text, letters, few),
+    st.builds(Reasoning, letters, st.none() | letters, few),
+    st.builds(Refusal, letters, few),
+    st.builds(ToolCall, few, st.none() | letters, st.none() | letters, letters, few),
+    st.builds(Opaque, letters, st.just("{}"), few),
+    st.builds(UsageReport, st.builds(Usage, output=few)),
+    st.builds(Seam, few, st.sampled_from(["continue: x", "rewind: x", "restart: x", "rewind", "of tomorrow: x", ""])),
+)
+
+
+@given(st.lists(said, max_size=20), st.booleans())
+def test_the_answer_is_that_of_what_a_reader_keeps(tokens: list[StreamToken], finishes: bool) -> None:
+    end = [Finish(FinishKind.STOP, model="m", others=(ChoiceEnd(1, FinishKind.LENGTH),))] if finishes else []
+    whole, kept = fold(*tokens, *end), fold(*kept_of(tokens), *end)
+    assert whole.tokens == len(tokens) + len(end)
+    assert msgspec.structs.replace(whole, tokens=kept.tokens) == kept
+    assert turn(*tokens) == turn(*kept_of(tokens)) == whole.turn
 
 
 # -- the turn to send back --------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from rxlapce.tokens import (
     Refusal,
     Reported,
     Seam,
+    SeamWord,
     StreamToken,
     Text,
     ToolCall,
@@ -109,6 +110,23 @@ def test_zero_is_not_missing() -> None:
 def test_what_is_no_token_is_refused(json: bytes) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(json, type=StreamToken)
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        ("continue: b answers, a broke off (truncated)", SeamWord.CONTINUE),
+        ("rewind: b answers: at last", SeamWord.REWIND),
+        ("restart:", SeamWord.RESTART),
+        ("restart", SeamWord.RESTART),
+        ("Restart: b answers", SeamWord.CONTINUE),
+        ("restart anew: b answers", SeamWord.CONTINUE),
+        ("b broke off: restart", SeamWord.CONTINUE),
+        ("", SeamWord.CONTINUE),
+    ],
+)
+def test_a_seam_s_word_is_before_the_first_colon_and_an_unknown_one_is_continue(reason: str, word: SeamWord) -> None:
+    assert Seam(1, reason).word is word
 
 
 @given(tokens)
