@@ -106,7 +106,8 @@ class ProviderError(RxlapceError):
     - `provider`, `request_id`: who failed, and the provider's own id of the exchange, for its support.
     - `message`: one or two sentences for a person, at most `MAX_MESSAGE_CHARS`. `raw`: the provider's own body or
       event, at most `MAX_RAW_CHARS`. Both are scrubbed of secrets by `providers.http` before they are kept.
-    - `delivered_chars`: how much visible text the reader had before a stream failed, where `operators.fallback` knows.
+    - `delivered_chars`: how many characters of visible text the reader has of an answer that broke off; None where
+      nothing had been delivered, or nobody counted. `operators.fallback` sets it.
 
     What a provider says can hold what UTF-8 cannot (headers come with lone surrogates); here it is replaced, so that an
     error can always be written into a frame or a log.
@@ -159,6 +160,7 @@ class ProviderError(RxlapceError):
             "request_id": self.request_id,
             "message": self.message,
             "raw": self.raw,
+            "delivered_chars": self.delivered_chars,
         }
 
 

@@ -216,7 +216,10 @@ class StreamDone(msgspec.Struct, frozen=True, tag="stream_done", gc=False):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, gc=False):
-    """A `ProviderError` on the wire, field by field."""
+    """A `ProviderError` on the wire, field by field.
+
+    `delivered_chars` is how many characters of visible text the client has of an answer that broke off.
+    """
 
     kind: str
     retry: str
@@ -227,6 +230,7 @@ class ErrorBody(msgspec.Struct, frozen=True, gc=False):
     provider: str | None = None
     request_id: str | None = None
     raw: str | None = None
+    delivered_chars: int | None = None
 
 
 class StreamError(msgspec.Struct, frozen=True, tag="error", gc=False):

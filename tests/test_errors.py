@@ -52,8 +52,11 @@ def test_to_dict_has_every_field_with_plain_values() -> None:
         "request_id": "r",
         "message": "late",
         "raw": "{}",
+        "delivered_chars": None,
     }
-    assert [type(value) for value in error.to_dict().values()] == [str, str, str, float, int, str, str, str, str]
+    error.delivered_chars = 0
+    assert error.to_dict()["delivered_chars"] == 0
+    assert [type(value) for value in error.to_dict().values()] == [str, str, str, float, int, str, str, str, str, int]
 
 
 def test_every_error_is_in_the_tree_that_the_module_draws() -> None:

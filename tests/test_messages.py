@@ -86,7 +86,7 @@ EXAMPLES: list[WireMessage] = [
     ),
     StreamChunk(0, Text("hi")),
     StreamDone(7, Finish(FinishKind.LENGTH, "max_tokens", "m")),
-    StreamError(3, ErrorBody("timeout", "same", "flow", "late", 0.0, 200, "acme", "req", "{}")),
+    StreamError(3, ErrorBody("timeout", "same", "flow", "late", 0.0, 200, "acme", "req", "{}", 0)),
 ]  # fmt: skip
 BY_NUMBER = [(NUMBERS[type(message)], message) for message in EXAMPLES]
 NAMES = [type(message).__name__ for message in EXAMPLES]
@@ -216,6 +216,7 @@ def test_a_missing_member_is_named(number: int, name: str) -> None:
         (StreamChunk, ("token", "type"), "unheard_of"),
         (StreamDone, ("finish", "kind"), "done"),
         (StreamError, ("error", "status"), "200"),
+        (StreamError, ("error", "delivered_chars"), "5"),
     ],
 )
 def test_a_wrong_type_is_refused_with_its_path(
@@ -356,6 +357,14 @@ def test_a_provider_error_fits_the_wire_field_by_field() -> None:
     error = ProviderError(ErrorKind.RATE_LIMIT, "slow", retry_after_s=0.0, status=429, raw="{}")
     message = StreamError(0, ErrorBody(**error.to_dict()))
     assert msgspec.to_builtins(message)["error"] == error.to_dict()
+
+
+def test_an_older_daemon_s_error_does_not_say_how_much_was_delivered() -> None:
+    payload = example(StreamError)
+    del payload["error"]["delivered_chars"]
+    message = decode(NUMBERS[StreamError], json.dumps(payload).encode(), receiver="client")
+    assert isinstance(message, StreamError)
+    assert message.error.delivered_chars is None
 
 
 def test_a_completion_is_one_user_message_to_a_chat_model() -> None:

@@ -386,7 +386,7 @@ def _provider_error(body: ErrorBody) -> ProviderError:
         kind, retry, phase = ErrorKind(body.kind), Retry(body.retry), Phase(body.phase)
     except ValueError:
         kind, retry, phase = ErrorKind.INTERNAL, Retry.NEVER, Phase.FLOW
-    return ProviderError(
+    error = ProviderError(
         kind,
         body.message,
         retry=retry,
@@ -397,3 +397,5 @@ def _provider_error(body: ErrorBody) -> ProviderError:
         request_id=body.request_id,
         raw=body.raw,
     )
+    error.delivered_chars = body.delivered_chars
+    return error

@@ -155,7 +155,7 @@ async def test_an_answer_of_another_kind_is_a_breach(path: Path) -> None:
 
 
 async def test_an_error_keeps_every_field_and_an_unknown_kind_is_internal(path: Path) -> None:
-    body = ErrorBody("rate_limit", "other_key", "headers", "slow down", 2.5, 429, "openai", "req_1", "{}")
+    body = ErrorBody("rate_limit", "other_key", "headers", "slow down", 2.5, 429, "openai", "req_1", "{}", 1234)
 
     async def script(peer: RawPeer) -> None:
         for error in (body, ErrorBody("of_tomorrow", "never", "flow", "who knows", status=418)):
@@ -166,6 +166,7 @@ async def test_an_error_keeps_every_field_and_an_unknown_kind_is_internal(path: 
         with pytest.raises(ProviderError) as caught:
             await client.chat(ask())
         assert ErrorBody(**caught.value.to_dict()) == body
+        assert caught.value.delivered_chars == 1234
         assert caught.value.retry is Retry.OTHER_KEY
         ended = await Collected(client.chat_stream(ask())).end()
         assert isinstance(ended, ProviderError)
