@@ -13,10 +13,12 @@ import msgspec
 
 from rxlapce.bridge import connect
 from rxlapce.cli.loop import run
+from rxlapce.cli.plain import PlainAnswer
 from rxlapce.cli.screen import json_line, printable
+from rxlapce.errors import ProviderError
 from rxlapce.messages import TransportName
 from rxlapce.requests import ChatRequest, Effort, Image, Message, Part, ResponseFormat
-from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
+from rxlapce.tokens import Reasoning, Refusal, Seam, StreamToken, Text
 
 #: A frame to the daemon has at most 10 MiB, and base64 makes four bytes of three.
 MAX_PICTURE_BYTES: Final = 7 * 1024 * 1024
@@ -117,9 +119,15 @@ def piped() -> str:
 
 async def _chat(request: ChatRequest, transport: TransportName, path: Path | None, *, as_json: bool) -> None:
     async with await connect(path, transport=transport, client="rxlapce chat") as client:
-        with contextlib.nullcontext(_as_json) if as_json else _Prose() as show:
-            async for token in client.chat_stream(request):
-                show(token)
+        try:
+            with contextlib.nullcontext(_as_json) if as_json else _Prose() as show:
+                async for token in client.chat_stream(request):
+                    show(token)
+        except ProviderError as error:
+            if error.delivered_chars:
+                many = "" if error.delivered_chars == 1 else "s"
+                click.echo(f"({error.delivered_chars:,} character{many} of the answer had arrived)", err=True)
+            raise
 
 
 def _as_json(token: StreamToken) -> None:
@@ -129,12 +137,13 @@ def _as_json(token: StreamToken) -> None:
 class _Prose:
     """Writes the answer to standard output, and thinking, dimmed, to standard error if that is a terminal.
 
-    A context manager that ends the answer's last line, so that neither a shell's prompt nor an error stands in it.
+    At a seam what is printed stays, and standard error says what it is worth (`PlainAnswer`). A context manager that
+    ends the answer's last line, so that neither a shell's prompt nor an error stands in it.
     """
 
     def __init__(self) -> None:
         self._thinking = False
-        self._open_line = False
+        self._answer = PlainAnswer()
 
     def __enter__(self) -> Self:
         return self
@@ -142,17 +151,16 @@ class _Prose:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._open_line and not isinstance(error, BrokenPipeError):
-            click.echo()
+        if not isinstance(error, BrokenPipeError):
+            self._answer.end_line()
 
     def __call__(self, token: StreamToken) -> None:
         if isinstance(token, Reasoning):
             if sys.stderr.isatty():
                 self._thinking = True
                 click.secho(printable(token.text), dim=True, nl=False, err=True)
-        elif isinstance(token, Text | Refusal):
-            if self._thinking:
-                self._thinking = False
-                click.echo("\n", err=True)
-            click.echo(printable(token.text) if sys.stdout.isatty() else token.text, nl=False)
-            self._open_line = not token.text.endswith("\n") if token.text else self._open_line
+            return
+        if self._thinking and isinstance(token, Text | Refusal | Seam):
+            self._thinking = False
+            click.echo("\n", err=True)
+        self._answer.show(token)

@@ -10,6 +10,7 @@ from typing import cast
 
 import click
 
+from rxlapce.answer import AnswerBuilder
 from rxlapce.bridge import Client, connect
 from rxlapce.cli.child import running_daemon
 from rxlapce.cli.live import AnswerView, PlainView, answer_view
@@ -23,7 +24,7 @@ from rxlapce.providers.discovery import list_models
 from rxlapce.providers.provider import Provider
 from rxlapce.providers.spec import ProviderSpec
 from rxlapce.requests import ChatRequest, Message
-from rxlapce.tokens import VISIBLE, Finish, StreamToken, Text, Usage, UsageReport
+from rxlapce.tokens import VISIBLE, Finish, StreamToken, Usage
 
 PROMPT = "What is backpressure, and why should a stream of tokens have it?"
 #: Paced like a quick hosted model, so that one sees it stream.
@@ -67,24 +68,33 @@ class Wish:
 
 @dataclass(slots=True)
 class Run:
-    """What was seen of one stream, times in seconds on the client's clock."""
+    """What was seen of one stream, times in seconds on the client's clock.
+
+    Times are of all tokens that came; the answer is what its reader keeps of them.
+    """
 
     started: float = field(default_factory=perf_counter)
     arrivals: list[float] = field(default_factory=list[float])
-    text: list[str] = field(default_factory=list[str])
+    answer: AnswerBuilder = field(default_factory=AnswerBuilder)
     finish: Finish | None = None
-    usage: Usage | None = None
 
     def add(self, token: StreamToken) -> None:
         """Count the next token."""
         if isinstance(token, VISIBLE):
             self.arrivals.append(perf_counter())
-            if isinstance(token, Text):
-                self.text.append(token.text)
         elif isinstance(token, Finish):
             self.finish = token
-        elif isinstance(token, UsageReport):
-            self.usage = token.usage
+        self.answer.add(token)
+
+    @property
+    def text(self) -> str:
+        """The visible answer, without what a seam discarded."""
+        return self.answer.answer().text
+
+    @property
+    def usage(self) -> Usage | None:
+        """The last usage that was told."""
+        return self.answer.answer().usage
 
     @property
     def ttft_ms(self) -> float | None:
@@ -256,7 +266,7 @@ def _record(choice: Choice, client: Client, seen: Run) -> dict[str, object]:
         "model": (seen.finish.model if seen.finish else None) or choice.model,
         "transport": client.transport,
         "tokens": len(seen.arrivals),
-        "text_sha256": hashlib.sha256("".join(seen.text).encode()).hexdigest(),
+        "text_sha256": hashlib.sha256(seen.text.encode()).hexdigest(),
         "ttft_ms": _rounded(seen.ttft_ms),
         "tokens_per_s": _rounded(seen.tokens_per_s),
         "gaps": client.sequence_gaps,
@@ -271,8 +281,9 @@ def _rounded(value: float | None) -> float | None:
 def _rows(choice: Choice, client: Client, seen: Run) -> list[tuple[str, str]]:
     """What happened, in a few lines."""
     way = "shared memory" if client.transport == "shm" else "Unix socket"
+    usage = seen.usage
     rows = [
-        ("tokens", f"{len(seen.arrivals)}" + (f" ({seen.usage.output} by the provider's count)" if seen.usage else "")),
+        ("tokens", f"{len(seen.arrivals)}" + (f" ({usage.output} by the provider's count)" if usage else "")),
         ("frames", f"{client.frames}, {client.sequence_gaps or 'no'} gaps in their sequence"),
         ("first token", _ms(seen.ttft_ms)),
         ("speed", "-" if seen.tokens_per_s is None else f"{seen.tokens_per_s:,.0f} tokens/s"),

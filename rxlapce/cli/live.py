@@ -17,8 +17,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text as Styled
 
+from rxlapce.cli.plain import PlainAnswer, told
 from rxlapce.cli.screen import printable
-from rxlapce.tokens import Reasoning, Refusal, StreamToken, Text
+from rxlapce.tokens import Reasoning, Refusal, Seam, SeamWord, StreamToken, Text, ToolCall
 
 #: Longer lines than this are hard to read, however wide the terminal is.
 MAX_COLUMNS = 100
@@ -41,7 +42,7 @@ class AnswerView(Protocol):
         ...
 
     def show(self, token: StreamToken) -> None:
-        """The next token."""
+        """The next token; a seam is told, and what it discards is no longer shown if it can be taken back."""
         ...
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
@@ -66,7 +67,7 @@ class PlainView:
     """The answer's text on standard output, each piece as it comes; everything else on standard error."""
 
     def __init__(self) -> None:
-        self._open_line = False
+        self._answer = PlainAnswer()
 
     def note(self, text: str) -> None:
         """A line on standard error."""
@@ -77,10 +78,8 @@ class PlainView:
         click.echo(f"> {text}\n", err=True)
 
     def show(self, token: StreamToken) -> None:
-        """The token's text."""
-        if isinstance(token, Text | Refusal) and token.text:
-            click.echo(printable(token.text) if sys.stdout.isatty() else token.text, nl=False)
-            self._open_line = not token.text.endswith("\n")
+        """The token's text; what a seam discards stays, and a line on standard error says so."""
+        self._answer.show(token)
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
         """Aligned lines on standard error."""
@@ -95,9 +94,8 @@ class PlainView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._open_line and not isinstance(error, BrokenPipeError):
-            click.echo()
-        self._open_line = False
+        if not isinstance(error, BrokenPipeError):
+            self._answer.end_line()
 
 
 class _Tail:
@@ -124,6 +122,8 @@ class TerminalView:
         self._console = console
         self._pieces: list[str] = []
         self._thinking: list[str] = []
+        self._before_calls: tuple[int, int] | None = None
+        """Since the first tool call: how many pieces and thoughts there were before it."""
         self._live = Live(_Tail(self), console=console, refresh_per_second=15, transient=True)
 
     def rendered(self) -> RenderableType:
@@ -143,10 +143,27 @@ class TerminalView:
 
     def show(self, token: StreamToken) -> None:
         """Takes the token; it is seen at the next drawing."""
-        if isinstance(token, Text | Refusal):
-            self._pieces.append(printable(token.text))
-        elif isinstance(token, Reasoning):
-            self._thinking.append(printable(token.text))
+        match token:
+            case Text() | Refusal():
+                self._pieces.append(printable(token.text))
+            case Reasoning():
+                self._thinking.append(printable(token.text))
+            case ToolCall():
+                self._before_calls = self._before_calls or (len(self._pieces), len(self._thinking))
+            case Seam():
+                self._sew(token)
+            case _:
+                pass
+
+    def _sew(self, seam: Seam) -> None:
+        kept = (0, 0) if seam.word is SeamWord.RESTART else None
+        if seam.word is SeamWord.REWIND:
+            kept = self._before_calls
+        if kept is not None:
+            pieces, thoughts = kept
+            del self._pieces[pieces:], self._thinking[thoughts:]
+            self._before_calls = None
+        self.note(told(seam))
 
     def summary(self, rows: Sequence[tuple[str, str]]) -> None:
         """Aligned lines under a rule, names dimmed."""

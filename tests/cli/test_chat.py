@@ -1,5 +1,6 @@
 """`rxlapce chat` against a daemon in a process of its own."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from rxlapce.tokens import Finish, StreamToken, Text
+from rxlapce.messages import ErrorBody, StreamChunk, StreamDone, StreamError
+from rxlapce.testing.peer import RawPeer, fake_daemon
+from rxlapce.tokens import Finish, FinishKind, Reasoning, Seam, StreamToken, Text
 
 
 class Outcome(Protocol):
@@ -170,3 +173,67 @@ def test_how_long_to_think_and_by_which_api_are_asked_for(command: Command, simu
     refused = command(*ask, "--api", "converse", "think")
     assert refused.code == 1
     assert "simulator has no API 'converse'; it has chat_completions" in refused.err
+
+
+# -- answers that break off -------------------------------------------------------------------------------------------
+
+CUT = "openai/gpt broke off (truncated)"
+
+
+async def told(command: Command, path: Path, *tokens: StreamToken, error: ErrorBody | None = None) -> Outcome:
+    """What `rxlapce chat` makes of a daemon that says these tokens."""
+
+    async def script(peer: RawPeer) -> None:
+        request_id, _ = await peer.receive()
+        for seq, token in enumerate(tokens):
+            peer.send(StreamChunk(seq, token), request_id)
+        seq = len(tokens)
+        end = StreamDone(seq, Finish(FinishKind.STOP)) if error is None else StreamError(seq, error)
+        peer.send(end, request_id)
+        await peer.receive_all()
+
+    async with fake_daemon(path, script):
+        return await asyncio.to_thread(command, "chat", "-m", "m", "--path", str(path), "--transport", "socket", "hi")
+
+
+async def test_an_answer_that_another_model_goes_on_with_is_whole_and_the_seam_is_told(
+    command: Command, folder: Path
+) -> None:
+    seam = Seam(1, f"continue: groq/llama answers, {CUT}")
+    done = await told(command, folder / "d.sock", Text("Hel"), seam, Text("lo"))
+    assert (done.code, done.out) == (0, "Hello\n")
+    assert done.err == f"rxlapce: the answer goes on: groq/llama answers, {CUT}\n"
+
+
+async def test_an_answer_that_begins_anew_is_told_apart_from_what_was_printed(command: Command, folder: Path) -> None:
+    seam = Seam(1, f"restart: groq/llama answers, {CUT}")
+    done = await told(command, folder / "d.sock", Text("Hel"), seam, Text("Hi"))
+    assert (done.code, done.out) == (0, "Hel\nHi\n")
+    assert done.err == f"rxlapce: the answer begins anew: groq/llama answers, {CUT}\n"
+
+
+async def test_a_seam_amid_thoughts_has_a_line_of_its_own(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    done = await told(command, folder / "d.sock", Reasoning("so"), Seam(1, "restart: b answers"), Text("Hi"))
+    assert (done.code, done.out) == (0, "Hi\n")
+    assert "\nrxlapce: the answer begins anew: b answers\n" in done.err
+
+
+@pytest.mark.parametrize(
+    ("delivered", "lines"),
+    [
+        (1234, ["(1,234 characters of the answer had arrived)"]),
+        (1, ["(1 character of the answer had arrived)"]),
+        (0, []),
+        (None, []),
+    ],
+)
+async def test_an_error_is_told_with_how_much_had_arrived(
+    command: Command, folder: Path, delivered: int | None, lines: list[str]
+) -> None:
+    error = ErrorBody("truncated", "same", "flow", "cut off", provider="openai", delivered_chars=delivered)
+    done = await told(command, folder / "d.sock", Text("Hel"), error=error)
+    assert (done.code, done.out) == (1, "Hel\n")
+    assert done.err.splitlines() == [*lines, "Error: openai: cut off (truncated in phase flow)"]

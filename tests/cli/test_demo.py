@@ -1,5 +1,6 @@
 """`rxlapce demo` as a newcomer runs it, and what is left of it when it ends in a bad way."""
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -12,12 +13,17 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import click
 import pytest
+
+from rxlapce.cli.demo import Run
+from rxlapce.messages import StreamChunk, StreamDone
+from rxlapce.testing.peer import RawPeer, fake_daemon
+from rxlapce.tokens import Finish, FinishKind, Seam, StreamToken, Text, ToolCall, Usage, UsageReport
 
 
 class Outcome(Protocol):
@@ -144,6 +150,42 @@ def test_answer_that_breaks_off_is_shown_and_then_told_as_an_error(command: Comm
     assert done.out.strip()
     assert done.err.splitlines()[-1].startswith("Error: simulator: ")
     assert "truncated" in done.err
+
+
+RESTARTED: list[StreamToken] = [Text("Hel"), Seam(1, "restart: b/m answers"), Text("Hi"), UsageReport(Usage(output=2))]
+
+
+def test_what_is_kept_of_an_answer_is_what_its_reader_keeps() -> None:
+    seen = Run()
+    for token in (*RESTARTED, ToolCall(0, "c", "f"), Text("?"), Seam(2, "rewind: c/m answers"), Text("!")):
+        seen.add(token)
+    assert (seen.text, seen.usage, len(seen.arrivals)) == ("Hi!", Usage(output=2), 5)
+
+
+async def test_json_is_about_the_answer_that_counts(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "d.sock"
+
+    async def script(peer: RawPeer) -> None:
+        request_id, _ = await peer.receive()
+        for seq, token in enumerate(RESTARTED):
+            peer.send(StreamChunk(seq, token), request_id)
+        peer.send(StreamDone(len(RESTARTED), Finish(FinishKind.STOP, model="m")), request_id)
+        await peer.receive_all()
+
+    @contextlib.asynccontextmanager
+    async def running(*_options: str) -> AsyncGenerator[Path]:
+        yield path
+
+    monkeypatch.setattr("rxlapce.cli.demo.running_daemon", running)
+    async with fake_daemon(path, script):
+        done = await asyncio.to_thread(command, "demo", "--json", "--transport", "socket", "hi")
+    assert done.code == 0, done.err
+    *text, last = done.out.splitlines()
+    assert text == ["Hel", "Hi"]
+    assert json.loads(last)["text_sha256"] == hashlib.sha256(b"Hi").hexdigest()
+    assert "rxlapce: the answer begins anew: b/m answers" in done.err
 
 
 # -- on a terminal ----------------------------------------------------------------------------------------------------
