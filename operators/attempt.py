@@ -25,9 +25,8 @@ class Ongoing:
         self.tokens = 0
         self.usage: Usage | None = None
         if exchange is not None:
-            # Else a connection that fails would be told with the status of the response before it.
-            exchange.status = exchange.provider_request_id = None
-            exchange.content_type = ""
+            # Here too, and not by the source alone: a gate or a breaker may refuse before the source is subscribed to.
+            exchange.begin_attempt()
 
     def note(self, error: Exception | None = None, *, finished: bool = False) -> None:
         """Note how it ended, at the first call: finished, with an error, or with neither, which is cancelled."""

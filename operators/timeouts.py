@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
-from typing import Final
+from typing import Final, Literal
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, SchedulerBase
@@ -35,11 +35,16 @@ SLACK_S: Final = 0.001
 class TimeLimit(StrEnum):
     """Which of a stream's limits ran out."""
 
+    CONNECT = "connect"
     HEADERS = "headers"
     FIRST_TOKEN = "first_token"  # noqa: S105 - a limit's name
     IDLE = "idle"
     RATE = "rate"
     TOTAL = "total"
+
+
+#: The limits that run on a timer here; on connecting, the HTTP client looks.
+_Timed = Literal[TimeLimit.HEADERS, TimeLimit.FIRST_TOKEN, TimeLimit.IDLE, TimeLimit.RATE, TimeLimit.TOTAL]
 
 
 class StreamTimeout(ProviderError):
@@ -61,6 +66,7 @@ class StreamTimeout(ProviderError):
 class _Limits:
     """The operator's options, checked."""
 
+    connect_s: float | None
     headers_s: float | None
     first_token_s: float | None
     idle_s: float | None
@@ -77,6 +83,7 @@ class _Limits:
 
 def stream_timeouts(
     *,
+    connect_s: float | None = None,
     headers_s: float | None = None,
     first_token_s: float | None = None,
     idle_s: float | None = None,
@@ -95,6 +102,8 @@ def stream_timeouts(
     Times are in seconds, above 0, from the subscription on; None is no limit. The error is a `StreamTimeout`: kind
     `timeout`, to be tried at another provider.
 
+    - `connect_s`: no connection in that time; phase `connect`. Needs an `exchange`: it is kept by the HTTP client, for
+      which it stands in `exchange.connect_s` while the stream runs, if no stricter one does.
     - `headers_s`: the response's headers have not come in that time; phase `headers`. Needs an `exchange`. For one
       request to be stricter than the HTTP client, whose own limits on connecting and on the headers hold besides.
     - `first_token_s`: no token of `tokens.VISIBLE` in that time; phase `first_token`. Stands still while
@@ -113,11 +122,13 @@ def stream_timeouts(
     One timer a stream, for the earliest limit; tokens do not touch it (but for the first, which starts the windows): it
     looks at the last read when it fires, and is set again if that was later. After the timeout the source is disposed
     and nothing follows. After a `Finish` no limit runs: the answer is whole. Holds the last token. The scheduler comes
-    from subscribe, and gives the clock; without one, the running loop's.
+    from subscribe, and gives the clock; without one, the running loop's. Each subscription is an attempt of its own, so
+    that this stands inside `retry_stream` and `fallback`.
 
-    Raises `ValueError` for a limit that is not above 0, and for `headers_s` without an `exchange`.
+    Raises `ValueError` for a limit that is not above 0, and for `connect_s` or `headers_s` without an `exchange`.
     """
     limits = _Limits(
+        connect_s=connect_s,
         headers_s=headers_s,
         first_token_s=first_token_s,
         idle_s=idle_s,
@@ -125,9 +136,11 @@ def stream_timeouts(
         rate_window_s=rate_window_s,
         total_s=total_s,
     )
+    if connect_s is not None and exchange is None:
+        raise ValueError("connect_s needs the exchange, by which it gets to the HTTP client")
     if headers_s is not None and exchange is None:
         raise ValueError("headers_s needs the exchange, which tells that the headers have come")
-    unlimited = (headers_s, first_token_s, idle_s, min_tokens_per_s, total_s) == (None,) * 5
+    unlimited = (connect_s, headers_s, first_token_s, idle_s, min_tokens_per_s, total_s) == (None,) * 6
 
     def limited(source: Observable[StreamToken]) -> Observable[StreamToken]:
         if unlimited:
@@ -163,6 +176,7 @@ class _Watch:
         "armed_for_s",
         "clock",
         "closed_s",
+        "connect_before_s",
         "ended",
         "exchange",
         "first_deadline_s",
@@ -197,6 +211,7 @@ class _Watch:
         self.clock = clock_of(scheduler)
         self.started_s = self.opened_s = self.closed_s = self.last_token_s = self.clock()
         self.seen_before = (0, 0) if exchange is None else (exchange.reads, exchange.bytes_read)
+        self.connect_before_s = None if exchange is None else exchange.connect_s
         self.first_deadline_s = self.started_s + (limits.first_token_s or 0.0)
         self.window_ends_s = math.inf
         """When the tokens of this window are looked at; never before the first visible one."""
@@ -249,8 +264,12 @@ class _Watch:
             push = on_next_stamped_and_weighed if stamp else on_next_weighed
         receiver = Receiver(push, self.on_error, self.on_completed)
         self.listening.disposable = self.flow.on_change(self.on_gate)
-        self.arm()
+        if self.exchange is not None and self.limits.connect_s is not None:
+            before_s = self.connect_before_s
+            self.exchange.connect_s = min(self.limits.connect_s, math.inf if before_s is None else before_s)
         self.source.disposable = connect(source, receiver, scheduler)
+        if not self.ended:
+            self.arm()  # only now: till it is subscribed to, the source may leave the last attempt's status in place
         return CompositeDisposable(self.source, Disposable(self.stop))
 
     def admits(self, token: StreamToken) -> bool:
@@ -271,9 +290,9 @@ class _Watch:
         else:
             self.closed_s = now_s
 
-    def earliest(self) -> tuple[float, TimeLimit] | None:
+    def earliest(self) -> tuple[float, _Timed] | None:
         """The limit that comes first and when, as things stand; None while nothing runs. Of two, the more telling."""
-        limits, due = self.limits, list[tuple[float, TimeLimit]]()
+        limits, due = self.limits, list[tuple[float, _Timed]]()
         if limits.headers_s is not None and not self.answered():
             due.append((self.started_s + limits.headers_s, TimeLimit.HEADERS))
         if self.flow.is_open:
@@ -288,8 +307,9 @@ class _Watch:
         return min(due, key=itemgetter(0), default=None)
 
     def answered(self) -> bool:
-        """Whether the response's headers are there."""
-        return self.exchange is None or self.exchange.status is not None or self.exchange.reads > 0
+        """Whether the response's headers are there; what an earlier attempt read is not this one's."""
+        exchange = self.exchange
+        return exchange is None or exchange.status is not None or exchange.reads > self.seen_before[0]
 
     def idle_since_s(self) -> float:
         """Since when nothing has come; now, while there are no headers and so nothing that could be idle."""
@@ -327,7 +347,7 @@ class _Watch:
         self.source.dispose()
         self.on_error(error)
 
-    def error_of(self, limit: TimeLimit) -> StreamTimeout:
+    def error_of(self, limit: _Timed) -> StreamTimeout:
         limits, exchange, phase = self.limits, self.exchange, Phase.FIRST_TOKEN if self.alert else Phase.FLOW
         match limit:
             case TimeLimit.HEADERS:
@@ -353,9 +373,13 @@ class _Watch:
 
     def stop(self) -> None:
         """No timer and no listener stay; nothing is emitted any more."""
+        if self.ended:
+            return  # the next attempt may run by now, and the exchange be its own
         self.ended = self.alert = True
         self.timer.dispose()
         self.listening.dispose()
+        if self.exchange is not None and self.limits.connect_s is not None:
+            self.exchange.connect_s = self.connect_before_s
 
     def on_error(self, error: Exception) -> None:
         if not self.ended:

@@ -124,6 +124,9 @@ class Exchange:
     bytes (any bytes: keep-alives too), set once a read, so that timeouts and gaps need no clock call a token. What
     the HTTP client learned is of the last attempt; `attempts` has them all, as far as they have ended. `user` is who
     asks, as the system proves it; `client` is the program, as it calls itself; "" where there is none.
+
+    `connect_s` is a limit on connecting, in seconds, where it is stricter than the HTTP client's own. `reads` and
+    `bytes_read` only grow, over all attempts: who asks for one attempt's compares with what they were before it.
     """
 
     request_id: str = ""
@@ -139,6 +142,12 @@ class Exchange:
     content_type: str = ""
     provider_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
+    connect_s: float | None = None
+
+    def begin_attempt(self) -> None:
+        """Forget the response to the attempt before: one that fails ahead of its own would be told with that status."""
+        self.status = self.provider_request_id = None
+        self.content_type = ""
 
 
 class Receiver(Generic[T]):

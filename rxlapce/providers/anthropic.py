@@ -1,8 +1,12 @@
-"""Anthropic: messages with a key in `x-api-key` (https://docs.anthropic.com/en/api/messages)."""
+"""Anthropic: messages with a key in `x-api-key` (https://docs.anthropic.com/en/api/messages).
+
+A conversation may end in an assistant's turn, which models before 4.6 go on with (`prefill`).
+"""
 
 from rxlapce.dialects.messages import AnthropicMessages
 from rxlapce.providers.auth import HeaderKey
 from rxlapce.providers.listing import Listing, anthropic_models
+from rxlapce.providers.prefill import claude_accepts_prefill
 from rxlapce.providers.provider import Api, Provider
 from rxlapce.providers.spec import ProviderSpec, Settings
 from rxlapce.secret import Secret
@@ -16,7 +20,11 @@ def build(settings: Settings) -> Provider:
         base_url=settings.base_url or "https://api.anthropic.com",
         apis={
             "messages": Api(
-                dialect=messages, path="/v1/messages", counter=messages, count_path="/v1/messages/count_tokens"
+                dialect=messages,
+                path="/v1/messages",
+                counter=messages,
+                count_path="/v1/messages/count_tokens",
+                accepts_prefill=claude_accepts_prefill,
             )
         },
         listing=Listing(path="/v1/models", read=anthropic_models),

@@ -4,6 +4,8 @@ Two kinds of URLs. The v1 API, without a date, has every path under `/openai/v1`
 body's `model`. With a dated API version the deployment stands in the URL. The body names it all the same: the service
 does not look there, and a gateway in between that routes by the body works with both. (Responses are of no deployment.)
 
+As at OpenAI, only the completions go on from what is there, which is a text.
+
 Source: https://learn.microsoft.com/azure/ai-foundry/openai/reference and .../openai/api-version-lifecycle.
 """
 
@@ -71,7 +73,7 @@ def _v1(query: str) -> tuple[Mapping[str, Api], str]:
     apis = {
         "chat_completions": Api(dialect=ChatCompletions(), path=f"/openai/v1/chat/completions{query}"),
         "responses": Api(dialect=Responses(), path=f"/openai/v1/responses{query}"),
-        "completions": Api(dialect=Completions(), path=f"/openai/v1/completions{query}"),
+        "completions": Api(dialect=Completions(), path=f"/openai/v1/completions{query}", continues_prompt=True),
     }
     return apis, f"/openai/v1/models{query}"
 
@@ -82,7 +84,7 @@ def _dated(version: str) -> tuple[Mapping[str, Api], str]:
     apis = {
         "chat_completions": Api(dialect=ChatCompletions(), path=f"{root}/chat/completions{query}"),
         "responses": Api(dialect=Responses(), path=f"/openai/responses{query}"),
-        "completions": Api(dialect=Completions(), path=f"{root}/completions{query}"),
+        "completions": Api(dialect=Completions(), path=f"{root}/completions{query}", continues_prompt=True),
     }
     return apis, f"/openai/models{query}"
 

@@ -1,5 +1,9 @@
 """AWS Bedrock: Converse and InvokeModel in AWS's event stream, with SigV4 or an API key of Bedrock's.
 
+Claude before 4.6 goes on with an assistant's turn here too. Of the others Converse's pages do not say so. By
+InvokeModel, those that take a text of turns do: the template is ours, and leaves the last assistant's turn open. (Those
+that take a text without turns, Cohere's Command and AI21's Jurassic, go on from no answer's beginning.)
+
 Source: the Amazon Bedrock API reference, "Actions, Amazon Bedrock Runtime"; "How Amazon Bedrock API keys work".
 """
 
@@ -17,6 +21,7 @@ from rxlapce.errors import ConfigError, ErrorKind, Phase, ProviderError, Retry
 from rxlapce.providers.apis import EVENTSTREAM
 from rxlapce.providers.auth import Auth, Bearer, Unsigned
 from rxlapce.providers.listing import Listing, bedrock_models
+from rxlapce.providers.prefill import claude_accepts_prefill
 from rxlapce.providers.provider import Api, Provider
 from rxlapce.providers.sigv4 import SigV4, chain, given_keys, shared
 from rxlapce.providers.spec import ProviderSpec, Settings
@@ -42,6 +47,23 @@ class NoRegion:
         """Nothing is sent that could be."""
 
 
+#: Parts of the ids of models that take a text of turns, whose template leaves an assistant's last turn open.
+OPEN_ENDED: Final = (
+    "amazon.titan-t",
+    "meta.llama3",
+    "meta.llama4",
+    "mistral.mistral-7b",
+    "mistral.mixtral-8x7b",
+    "mistral.mistral-small-2402",
+    "mistral.mistral-large-2402",
+)
+
+
+def invoke_accepts_prefill(model: str) -> bool:
+    """Whether `model`, asked by InvokeModel, goes on with an assistant's turn."""
+    return claude_accepts_prefill(model) or any(part in model for part in OPEN_ENDED)
+
+
 def build(settings: Settings) -> Provider:
     """The provider with the user's settings; of a base URL of one's own, the paths are those of the runtime."""
     region = _region(settings.extra)
@@ -58,12 +80,14 @@ def build(settings: Settings) -> Provider:
                 framing=EVENTSTREAM,
                 counter=converse,
                 count_path="/model/{model}/count-tokens",
+                accepts_prefill=claude_accepts_prefill,
             ),
             "invoke": Api(
                 dialect=BedrockInvoke(),
                 path="/model/{model}/invoke",
                 stream_path="/model/{model}/invoke-with-response-stream",
                 framing=EVENTSTREAM,
+                accepts_prefill=invoke_accepts_prefill,
             ),
         },
         listing=Listing(

@@ -38,8 +38,12 @@ class HttpSource(Protocol):
         """Send `call` on subscribe and emit the response body as it arrives; see `HttpClient.stream`."""
         ...
 
+    def whole(self, call: HttpCall, exchange: Exchange) -> Observable[bytes]:
+        """Send `call` on subscribe and emit the whole body of a successful response; see `HttpClient.whole`."""
+        ...
+
     async def fetch(self, call: HttpCall, exchange: Exchange) -> bytes:
-        """Send `call` and return the whole body of a successful response. Raises `ProviderError`."""
+        """What `whole` emits. Raises `ProviderError`."""
         ...
 
 

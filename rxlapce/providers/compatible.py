@@ -1,4 +1,7 @@
-"""An OpenAI-compatible vendor: a base URL, a bearer key, and what is different in the dialects' options."""
+"""An OpenAI-compatible vendor: a base URL, a bearer key, and what is different in the dialects' options.
+
+None of the APIs promises to go on with an assistant's turn that ends a conversation; completions go on from their text.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,7 +57,10 @@ class Vendor:
         return Provider(
             name=self.name,
             base_url=settings.base_url or self.base_url,
-            apis={name: Api(dialect=dialect, path=PATHS[name]) for name, dialect in self.apis.items()},
+            apis={
+                name: Api(dialect=dialect, path=PATHS[name], continues_prompt=name == "completions")
+                for name, dialect in self.apis.items()
+            },
             default_model=self.default_model,
             listing=None if self.models_path is None else Listing(path=self.models_path, read=openai_models),
             health_path=self.health_path,

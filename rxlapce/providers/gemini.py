@@ -2,6 +2,8 @@
 
 The key could stand in the URL too (`?key=`), where it would be in every proxy's log: it never does here.
 
+A conversation ends with the user: its page knows no model's turn that is gone on with.
+
 Source: https://ai.google.dev/api/generate-content and https://ai.google.dev/api/tokens.
 """
 

@@ -6,17 +6,21 @@ provider says is scrubbed of the request's secrets before it is kept.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Self
 
 import aiohttp
 import yarl
 from reactivex import Observable
+from reactivex.abc import DisposableBase, SchedulerBase
+from reactivex.disposable import SingleAssignmentDisposable
 
 from rxlapce.dialects.failures import request_id
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, writable
-from rxlapce.flow import Exchange, Tasks, from_reads
+from rxlapce.flow import Exchange, Receiver, Stage, Tasks, connect, from_reads, iterate
+from rxlapce.operators.timeouts import StreamTimeout, TimeLimit
 from rxlapce.providers.auth import Unsigned
 from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, told_by
 from rxlapce.secret import scrub
@@ -42,8 +46,9 @@ def no_proxy(url: str) -> str | None:
 class HttpTimeouts:
     """Limits until the headers are there, in seconds. What comes after is `stream_timeouts`' business.
 
-    `connect_s` covers name resolution, TCP and TLS; `headers_s` the time from sending to the response's headers (models
-    may think before they answer, so it is long); `answer_s` a whole unary answer.
+    `connect_s` covers name resolution, TCP and TLS (an exchange may have a stricter one); `headers_s` the time from
+    sending to the response's headers (models may think before they answer, so it is long); `answer_s` a whole unary
+    answer.
     """
 
     connect_s: float = 5.0
@@ -84,7 +89,7 @@ class HttpClient:
 
     @property
     def open_streams(self) -> int:
-        """Streams whose response is being read now."""
+        """Requests whose answer is awaited or read now."""
         return len(self.tasks)
 
     def stream(self, call: HttpCall, exchange: Exchange) -> Observable[bytes]:
@@ -96,100 +101,88 @@ class HttpClient:
         `exchange.flow` before each read. A status from 300 is `on_error` with the provider's error. A body that breaks
         off is `on_error` of kind `truncated`, after all bytes that did arrive. Disposing closes the connection at once.
         """
+        return from_reads(partial(self._reads, call, exchange), exchange, self.tasks)
 
-        @asynccontextmanager
-        async def open_reads() -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
-            async with self._respond(call, exchange) as response:
-                content = response.content
+    def whole(self, call: HttpCall, exchange: Exchange) -> Observable[bytes]:
+        """Send `call` on subscribe and emit the whole body of a successful response, as one item.
 
-                async def read() -> bytes:
-                    try:
-                        return await content.read(READ_BUFFER_BYTES)
-                    except (aiohttp.ClientError, OSError) as error:
-                        left = _unread(content)
-                        if left:
-                            return left  # the next call raises again, with nothing left
-                        raise _as_provider_error(error, Phase.FLOW, exchange) from error
+            source: --------------(body)|
 
-                yield read
+        As `stream` in all else; and `on_error` of kind `timeout` after `timeouts.answer_s`, of kind `protocol` for a
+        body of more than `MAX_ANSWER_BYTES`, which is what is held at most.
+        """
 
-        return from_reads(open_reads, exchange, self.tasks)
+        def on_subscribe(receiver: Receiver[bytes], scheduler: SchedulerBase | None) -> DisposableBase:
+            pieces: list[bytes] = []
+            size = 0
+            upstream = SingleAssignmentDisposable()
+
+            def on_next(data: bytes) -> None:
+                nonlocal size
+                pieces.append(data)
+                size += len(data)
+                if size > MAX_ANSWER_BYTES:
+                    pieces.clear()
+                    upstream.dispose()
+                    error = ProviderError(ErrorKind.PROTOCOL, f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+                    receiver.on_error(told_by(error, call, exchange))
+
+            def on_completed() -> None:
+                receiver.on_next(b"".join(pieces))
+                receiver.on_completed()
+
+            reads = from_reads(partial(self._reads_in_time, call, exchange), exchange, self.tasks)
+            upstream.disposable = connect(reads, Receiver(on_next, receiver.on_error, on_completed), scheduler)
+            return upstream
+
+        return Stage(on_subscribe)
 
     async def fetch(self, call: HttpCall, exchange: Exchange) -> bytes:
-        """Send `call` and return the whole body of a successful response. Raises `ProviderError`."""
-        try:
-            async with asyncio.timeout(self.timeouts.answer_s), self._respond(call, exchange) as response:
+        """What `whole` emits. Raises `ProviderError`; a cancel closes the connection."""
+        self._opened()  # a misuse here is the caller's, and no error of a provider
+        async with aclosing(iterate(self.whole(call, exchange))) as bodies:
+            return await anext(bodies)
+
+    @asynccontextmanager
+    async def _reads(self, call: HttpCall, exchange: Exchange) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
+        """The reads of a successful response's body."""
+        async with self._respond(call, exchange) as response:
+            content = response.content
+
+            async def read() -> bytes:
                 try:
-                    return await _read_bounded(response, MAX_ANSWER_BYTES)
-                except ProviderError as error:
-                    raise told_by(error, call, exchange) from None
+                    return await content.read(READ_BUFFER_BYTES)
                 except (aiohttp.ClientError, OSError) as error:
-                    raise _as_provider_error(error, Phase.FLOW, exchange) from error
+                    left = _unread(content)
+                    if left:
+                        return left  # the next call raises again, with nothing left
+                    raise _as_provider_error(error, Phase.FLOW, call, exchange) from error
+
+            yield read
+
+    @asynccontextmanager
+    async def _reads_in_time(
+        self, call: HttpCall, exchange: Exchange
+    ) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
+        """The same, all of them within `answer_s`."""
+        answer_s = self.timeouts.answer_s
+        deadline = asyncio.timeout(answer_s)
+        try:
+            async with deadline, self._reads(call, exchange) as read:
+                yield read
         except TimeoutError:
-            raise ProviderError(
-                ErrorKind.TIMEOUT,
-                f"no whole answer within {self.timeouts.answer_s:g} s",
-                phase=Phase.FLOW,
-                status=exchange.status,
-                provider=call.provider,
-                request_id=exchange.provider_request_id,
-            ) from None
+            if not deadline.expired():
+                raise  # somebody else's, downstream
+            phase = Phase.HEADERS if exchange.status is None else Phase.FLOW
+            error = StreamTimeout(TimeLimit.TOTAL, f"no whole answer within {answer_s:g} s", phase, exchange)
+            raise told_by(error, call, exchange) from None
 
     @asynccontextmanager
     async def _respond(self, call: HttpCall, exchange: Exchange) -> AsyncGenerator[aiohttp.ClientResponse]:
         """The response to `call` once its headers are there and its status is a success."""
-        if self._session is None:
-            raise RuntimeError("HttpClient is used outside its `async with`")
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": call.accept,
-            # A compressing proxy would hold tokens back until its window fills.
-            "Accept-Encoding": "identity",
-            **call.headers,
-        }
-        headers.update(await call.auth.headers(Unsigned(call.method, call.url, headers, call.body)))
-        proxy = self.proxy_for(call.url)
-        if proxy is not None and not proxy.lower().startswith(("http://", "https://")):
-            raise ProviderError(
-                ErrorKind.BAD_REQUEST,
-                f"the environment names a proxy of the kind {proxy.partition('://')[0]!r}; only http and https are "
-                "spoken",
-                phase=Phase.CONNECT,
-                provider=call.provider,
-            )
-        deadline = asyncio.timeout(self.timeouts.headers_s)
+        response = await self._send(call, exchange)
         try:
-            async with deadline:
-                response = await self._session.request(
-                    call.method,
-                    # Percent-encoded already, and perhaps signed so: aiohttp must not write %3A as a colon.
-                    yarl.URL(call.url, encoded=True),
-                    data=call.body or None,
-                    headers=headers,
-                    proxy=proxy,
-                    allow_redirects=False,
-                )
-        except TimeoutError as error:
-            if not deadline.expired():  # the session's own connect timeout
-                raise _as_provider_error(error, Phase.CONNECT, exchange) from None
-            raise ProviderError(
-                ErrorKind.TIMEOUT,
-                f"no response headers within {self.timeouts.headers_s:g} s",
-                phase=Phase.HEADERS,
-                provider=call.provider,
-            ) from None
-        except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
-            # Without the cause, which holds the proxy's password.
-            raise _as_provider_error(error, Phase.CONNECT, exchange) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _as_provider_error(error, Phase.HEADERS, exchange) from error
-        try:
-            exchange.status = response.status
-            exchange.content_type = response.content_type
-            exchange.last_read_s = asyncio.get_running_loop().time()
-            told = request_id(response.headers)
-            told = None if told is None else scrub(writable(told, MAX_HEADER_CHARS), call.auth.secrets)
-            exchange.provider_request_id = told
+            _learn(response, call, exchange)
             if response.status >= 300:
                 refusal = await _refusal(response, call, exchange)
                 if refusal.kind is ErrorKind.AUTH:
@@ -201,12 +194,81 @@ class HttpClient:
             # provider must see at once that nobody listens.
             response.close()
 
+    async def _send(self, call: HttpCall, exchange: Exchange) -> aiohttp.ClientResponse:
+        """The response to `call`, whatever its status, once its headers are there. Raises `ProviderError`."""
+        session = self._opened()
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": call.accept,
+            # A compressing proxy would hold tokens back until its window fills.
+            "Accept-Encoding": "identity",
+            **call.headers,
+        }
+        headers.update(await call.auth.headers(Unsigned(call.method, call.url, headers, call.body)))
+        proxy = self._proxy(call)
+        connect_s, headers_s = self.timeouts.connect_s, self.timeouts.headers_s
+        if exchange.connect_s is not None:
+            connect_s = min(connect_s, exchange.connect_s)
+        deadline = asyncio.timeout(headers_s)
+        try:
+            async with deadline:
+                return await session.request(
+                    call.method,
+                    # Percent-encoded already, and perhaps signed so: aiohttp must not write %3A as a colon.
+                    yarl.URL(call.url, encoded=True),
+                    data=call.body or None,
+                    headers=headers,
+                    proxy=proxy,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
+                )
+        except TimeoutError:
+            if deadline.expired():
+                late, phase, said = TimeLimit.HEADERS, Phase.HEADERS, f"no response headers within {headers_s:g} s"
+            else:  # aiohttp's own, which has no other limit than the one on connecting
+                late, phase, said = TimeLimit.CONNECT, Phase.CONNECT, f"no connection within {connect_s:g} s"
+            raise told_by(StreamTimeout(late, said, phase, exchange), call, exchange) from None
+        except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
+            # Without the cause, which holds the proxy's password.
+            raise _as_provider_error(error, Phase.CONNECT, call, exchange) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _as_provider_error(error, Phase.HEADERS, call, exchange) from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("HttpClient is used outside its `async with`")
+        return self._session
+
+    def _proxy(self, call: HttpCall) -> str | None:
+        """The proxy for `call`. Raises `ProviderError` for one of a kind that is not spoken."""
+        proxy = self.proxy_for(call.url)
+        if proxy is not None and not proxy.lower().startswith(("http://", "https://")):
+            raise ProviderError(
+                ErrorKind.BAD_REQUEST,
+                f"the environment names a proxy of the kind {proxy.partition('://')[0]!r}; only http and https are "
+                "spoken",
+                retry=Retry.OTHER_PROVIDER,
+                phase=Phase.CONNECT,
+                provider=call.provider,
+            )
+        return proxy
+
+
+def _learn(response: aiohttp.ClientResponse, call: HttpCall, exchange: Exchange) -> None:
+    """Fill in what the headers tell."""
+    exchange.status = response.status
+    exchange.content_type = response.content_type
+    exchange.last_read_s = asyncio.get_running_loop().time()
+    told = request_id(response.headers)
+    told = None if told is None else scrub(writable(told, MAX_HEADER_CHARS), call.auth.secrets)
+    exchange.provider_request_id = told
+
 
 async def _refusal(response: aiohttp.ClientResponse, call: HttpCall, exchange: Exchange) -> ProviderError:
     """The error that a response of status 300 or more tells."""
     headers = {name.lower(): writable(value, MAX_HEADER_CHARS) for name, value in response.headers.items()}
     try:
-        body = await asyncio.wait_for(_read_bounded(response, MAX_ERROR_BODY_BYTES, cut=True), timeout=10)
+        body = await asyncio.wait_for(_beginning(response, MAX_ERROR_BODY_BYTES), timeout=10)
     except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
         body = b""
     if response.status < 400:
@@ -214,6 +276,7 @@ async def _refusal(response: aiohttp.ClientResponse, call: HttpCall, exchange: E
             ErrorKind.BAD_REQUEST,
             f"the server redirects to {headers.get('location', 'nowhere')}; redirects are not followed, since they "
             "would carry the key to another host: set the base URL to the final address",
+            retry=Retry.OTHER_PROVIDER,
             status=response.status,
         )
     else:
@@ -222,19 +285,13 @@ async def _refusal(response: aiohttp.ClientResponse, call: HttpCall, exchange: E
     return told_by(error, call, exchange)
 
 
-async def _read_bounded(response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:
-    """The whole body, at most `limit` bytes: more is an error, or with `cut` left unread."""
+async def _beginning(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, or its first `limit` bytes."""
     pieces: list[bytes] = []
     size = 0
-    while piece := await response.content.readany():
+    while size < limit and (piece := await response.content.readany()):
         pieces.append(piece)
         size += len(piece)
-        if size > limit:
-            if cut:
-                break
-            raise ProviderError(
-                ErrorKind.PROTOCOL, f"the answer is larger than {limit} bytes", phase=Phase.FLOW, status=response.status
-            )
     return b"".join(pieces)[:limit]
 
 
@@ -247,42 +304,33 @@ def _unread(content: aiohttp.StreamReader) -> bytes:
     return content._read_nowait(-1) if content._buffer else b""  # pyright: ignore[reportPrivateUsage] - see above
 
 
-def _as_provider_error(error: Exception, phase: Phase, exchange: Exchange) -> ProviderError:
-    """A failure of the connection in our words; most specific class first."""
+def _as_provider_error(error: Exception, phase: Phase, call: HttpCall, exchange: Exchange) -> ProviderError:
+    """A failure of the connection in our words; most specific class first.
+
+    What is wrong with this provider's address, its certificate or the way to it (`OTHER_PROVIDER`) is not of the
+    request: another provider may well answer it.
+    """
     kind, retry = ErrorKind.NETWORK, Retry.SAME
-    if isinstance(error, ProviderError):
-        return error
-    if isinstance(error, aiohttp.ConnectionTimeoutError | TimeoutError):
-        kind, phase, what = ErrorKind.TIMEOUT, Phase.CONNECT, "the connection was not made in time"
-    elif isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        phase, retry, what = Phase.CONNECT, Retry.NEVER, f"TLS failed: {error}"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        phase, retry, what = Phase.CONNECT, Retry.OTHER_PROVIDER, f"TLS failed: {error}"
     elif isinstance(error, aiohttp.ClientConnectorError):
         phase, what = Phase.CONNECT, f"cannot connect to {error.host}:{error.port}: {error.strerror or error}"
     elif isinstance(error, aiohttp.ClientHttpProxyError):
-        retry = Retry.SAME if error.status >= 500 else Retry.NEVER
+        retry = Retry.SAME if error.status >= 500 else Retry.OTHER_PROVIDER
         what = f"the proxy did not connect: {error.status} {error.message}"
     elif isinstance(error, aiohttp.InvalidURL):
         # It says the URL, which may be the proxy's, with a password.
-        kind, phase, retry, what = (
-            ErrorKind.BAD_REQUEST,
-            Phase.CONNECT,
-            Retry.NEVER,
-            "no usable URL, or no usable proxy",
-        )
+        kind, phase, retry = ErrorKind.BAD_REQUEST, Phase.CONNECT, Retry.OTHER_PROVIDER
+        what = "no usable URL, or no usable proxy"
     elif isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientPayloadError):
-        kind, phase, retry, what = ErrorKind.BAD_REQUEST, Phase.CONNECT, Retry.NEVER, f"not a usable URL: {error}"
+        kind, phase, retry = ErrorKind.BAD_REQUEST, Phase.CONNECT, Retry.OTHER_PROVIDER
+        what = f"not a usable URL: {error}"
     elif phase is Phase.FLOW:
         kind, what = ErrorKind.TRUNCATED, "the connection broke off in the middle of the answer"
+    elif isinstance(error, aiohttp.ClientResponseError):
+        kind, retry, what = ErrorKind.PROTOCOL, Retry.OTHER_PROVIDER, f"the answer is no HTTP: {error.message}"
     elif isinstance(error, aiohttp.ServerDisconnectedError):
         what = "the server closed the connection before it answered"
     else:
         what = f"the connection failed before the answer: {type(error).__name__}"
-    return ProviderError(
-        kind,
-        what,
-        retry=retry,
-        phase=phase,
-        status=exchange.status,
-        provider=exchange.provider or None,
-        request_id=exchange.provider_request_id,
-    )
+    return told_by(ProviderError(kind, what, retry=retry, phase=phase), call, exchange)

@@ -1,7 +1,8 @@
 """Any OpenAI-compatible server by its base URL: Ollama, llama.cpp, vLLM, LM Studio, a gateway of one's own.
 
-A completion goes on from its text itself, as these servers all can. Ollama's own API stands beside `/v1`, at `/api`; it
-is asked by `api="ollama"`.
+A completion goes on from its text itself, as these servers all can; whether a chat goes on with an assistant's turn
+depends on the server and on the model's template, and is not known here. Ollama's own API stands beside `/v1`, at
+`/api`; it is asked by `api="ollama"`.
 """
 
 from dataclasses import replace

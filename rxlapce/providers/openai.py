@@ -1,5 +1,8 @@
 """OpenAI: chat completions, responses and legacy completions with a bearer key.
 
+The chatting APIs answer a conversation: an assistant's turn at its end is one that was said, and is not gone on with.
+Legacy completions go on from a text.
+
 Source: https://platform.openai.com/docs/api-reference.
 """
 
@@ -37,7 +40,7 @@ def build(settings: Settings) -> Provider:
             "responses": Api(
                 dialect=responses, path="/responses", counter=responses, count_path="/responses/input_tokens"
             ),
-            "completions": Api(dialect=Completions(), path="/completions"),
+            "completions": Api(dialect=Completions(), path="/completions", continues_prompt=True),
         },
         completion_api_of=completion_api_of,
         auth=Bearer(settings.key or Secret("")),

@@ -2,7 +2,8 @@
 
 Models are named `VENDOR/MODEL`, so a request's model is `openrouter/VENDOR/MODEL`. Which vendors may serve it is asked
 for by `extra`: `{"models": [...]}` for fallbacks, `{"provider": {"order": [...], "zdr": true}}`. The list of models is
-open to everybody, so that the key is checked at `/key`.
+open to everybody, so that the key is checked at `/key`. An assistant's turn at the end is passed on to the vendor;
+whether it is gone on with is up to who serves the model, which is not known before.
 
 Source: https://openrouter.ai/docs/api-reference/overview, "Provider Routing", "App Attribution".
 """

@@ -5,6 +5,7 @@ dialect in a framing at a path.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 
 from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, Phase, ProviderError, writable
-from rxlapce.flow import Exchange, Receiver, Stage, connect
+from rxlapce.flow import Exchange, Receiver, Stage, connect, iterate
 from rxlapce.operators.token_map import token_map
 from rxlapce.providers.apis import SSE, Framing
 from rxlapce.providers.auth import Auth, NoAuth
@@ -33,6 +34,11 @@ class Api:
     Paths follow the provider's base URL, or are URLs of their own; `{model}` in one stands for the model as the
     provider's `model_in_url` says it. `stream_path` is the path of a streamed request where it is another. `count_path`
     with `counter` is where tokens are counted.
+
+    How an answer that broke off can be asked on: `accepts_prefill` says whether a model, by its name here, goes on with
+    an assistant's turn that ends the conversation; a thinking one may refuse it all the same. `continues_prompt` says
+    that the API goes on from one text and knows no turns, so that the rest is had by the prompt with the answer's
+    beginning behind it.
     """
 
     dialect: Dialect[Event]
@@ -41,6 +47,8 @@ class Api:
     framing: Framing = SSE
     counter: TokenCounter | None = None
     count_path: str = ""
+    accepts_prefill: Callable[[str], bool] = lambda model: False
+    continues_prompt: bool = False
 
 
 def percent_encoded(model: str) -> str:
@@ -129,11 +137,56 @@ def chat_stream(
     is an error of kind `truncated`. Runs on the loop that `client` was entered on.
     """
 
+    def source(api: Api, call: HttpCall) -> Observable[StreamToken]:
+        return by_content(api, exchange)(client.stream(call, exchange))
+
+    return _asked(provider, request, model, exchange, source, stream=True)
+
+
+def chat_whole(
+    client: HttpSource, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
+) -> Observable[StreamToken]:
+    """The answer to `request`, asked for in one piece, as a cold Observable of its tokens: all at its end.
+
+        --------------text-usage-finish-|
+
+    Errors, disposal and loop are as those of `chat_stream`.
+    """
+
+    def source(api: Api, call: HttpCall) -> Observable[StreamToken]:
+        def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
+            return connect(client.whole(call, exchange), _unary(api, receiver), scheduler)
+
+        return Stage(on_subscribe)
+
+    return _asked(provider, request, model, exchange, source, stream=False)
+
+
+async def chat(
+    client: HttpSource, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
+) -> list[StreamToken]:
+    """The tokens of `chat_whole`, with `Finish` last. Raises `ProviderError`; a cancel cancels the request."""
+    async with aclosing(iterate(chat_whole(client, provider, request, model, exchange))) as tokens:
+        return [token async for token in tokens]
+
+
+def _asked(
+    provider: Provider,
+    request: ChatRequest,
+    model: str,
+    exchange: Exchange,
+    source: Callable[[Api, HttpCall], Observable[StreamToken]],
+    *,
+    stream: bool,
+) -> Observable[StreamToken]:
+    """`source` of the call for `request`, made when it is subscribed to; its errors with the exchange's facts."""
+
     def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
         exchange.provider, exchange.model = provider.name, model
+        exchange.begin_attempt()
         try:
             api = provider.api(request, model)
-            call = provider.call(api, request, model, stream=True)
+            call = provider.call(api, request, model, stream=stream)
         except ProviderError as error:
             error.provider, error.phase = provider.name, Phase.ADMIT
             receiver.on_error(error)
@@ -142,8 +195,7 @@ def chat_stream(
         def on_error(error: Exception) -> None:
             receiver.on_error(told_by(error, call, exchange) if isinstance(error, ProviderError) else error)
 
-        decoded = by_content(api, exchange)(client.stream(call, exchange))
-        return connect(decoded, Receiver(receiver.on_next, on_error, receiver.on_completed), scheduler)
+        return connect(source(api, call), Receiver(receiver.on_next, on_error, receiver.on_completed), scheduler)
 
     return Stage(on_subscribe)
 
@@ -251,21 +303,3 @@ def _unary(api: Api, receiver: Receiver[StreamToken]) -> Receiver[bytes]:
         receiver.on_completed()
 
     return Receiver(on_next, fail, on_completed)
-
-
-async def chat(
-    client: HttpSource, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
-) -> list[StreamToken]:
-    """The answer to `request` in one piece, as tokens with `Finish` last. Raises `ProviderError`."""
-    exchange.provider, exchange.model = provider.name, model
-    try:
-        api = provider.api(request, model)
-        call = provider.call(api, request, model, stream=False)
-    except ProviderError as error:
-        error.provider, error.phase = provider.name, Phase.ADMIT
-        raise
-    body = await client.fetch(call, exchange)
-    try:
-        return api.dialect.read_answer(body)
-    except ProviderError as error:
-        raise told_by(error, call, exchange) from None

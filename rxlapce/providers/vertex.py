@@ -4,6 +4,8 @@ Three ways to prove who asks: google-auth's credentials (a service account's fil
 application-default login`, workload identity federation, the metadata server); a token that was got elsewhere, which
 lasts an hour; or an API key (express mode), which knows neither project nor location and only Gemini.
 
+Claude before 4.6 goes on with an assistant's turn here too; Gemini answers a conversation, which ends with the user.
+
 Source: https://cloud.google.com/vertex-ai/docs/reference/rest and
 https://platform.claude.com/docs/en/api/claude-on-vertex-ai.
 """
@@ -24,6 +26,7 @@ from rxlapce.providers.apis import GOOGLE_SSE, JSON_ARRAY
 from rxlapce.providers.auth import Auth, Bearer, HeaderKey
 from rxlapce.providers.credentials import Fetched, RefreshedBearer, SharedCredential, Token, missing_extra
 from rxlapce.providers.listing import Listing, vertex_models
+from rxlapce.providers.prefill import claude_accepts_prefill
 from rxlapce.providers.provider import Api, Provider, percent_encoded
 from rxlapce.providers.spec import ProviderSpec, Settings
 
@@ -160,6 +163,7 @@ def _claude(root: str) -> Api:
         stream_path=f"{root}/{{model}}:streamRawPredict",
         counter=dialect,
         count_path=f"{root}/publishers/anthropic/models/count-tokens:rawPredict",
+        accepts_prefill=claude_accepts_prefill,
     )
 
 

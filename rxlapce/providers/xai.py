@@ -1,4 +1,7 @@
-"""xAI: chat completions, responses and legacy completions with a bearer key (https://docs.x.ai/docs/api-reference)."""
+"""xAI: chat completions, responses and legacy completions with a bearer key (https://docs.x.ai/docs/api-reference).
+
+Its pages promise no going on with an assistant's turn; legacy completions go on from a text.
+"""
 
 from rxlapce.dialects.chat_completions import ChatCompletions
 from rxlapce.dialects.completions import Completions

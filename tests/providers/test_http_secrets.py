@@ -60,7 +60,9 @@ async def test_a_key_that_stands_across_an_errors_bound_is_masked(client: HttpCl
 PASSWORD = "proxy-password-0123"
 
 
-@pytest.mark.parametrize(("status", "retry"), [(407, Retry.NEVER), (403, Retry.NEVER), (502, Retry.SAME)])
+@pytest.mark.parametrize(
+    ("status", "retry"), [(407, Retry.OTHER_PROVIDER), (403, Retry.OTHER_PROVIDER), (502, Retry.SAME)]
+)
 async def test_a_proxy_that_refuses_is_told_without_its_password(status: int, retry: Retry) -> None:
     heads: list[bytes] = []
 
@@ -90,7 +92,7 @@ async def test_a_proxy_that_refuses_is_told_without_its_password(status: int, re
 async def test_a_proxy_that_cannot_be_one_is_told_without_its_password(proxy: str, said: str) -> None:
     async with HttpClient(proxy_for=lambda _: proxy) as client:
         error = await failure(client, call("https://api.example/v1"))
-    assert (error.kind, error.retry, error.phase) == (ErrorKind.BAD_REQUEST, Retry.NEVER, Phase.CONNECT)
+    assert (error.kind, error.retry, error.phase) == (ErrorKind.BAD_REQUEST, Retry.OTHER_PROVIDER, Phase.CONNECT)
     assert said in error.message
     assert PASSWORD not in "".join(traceback.format_exception(error))
 
