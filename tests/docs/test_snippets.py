@@ -17,8 +17,9 @@ from rxlapce.bridge import connect
 from rxlapce.cli.child import running_daemon
 from rxlapce.cli.main import cli
 from rxlapce.codec.frame import Flag, Frame, FrameDecoder
-from rxlapce.messages import Handshake, StreamChunk, decode
-from rxlapce.tokens import Text
+from rxlapce.messages import Handshake, StreamChunk, StreamDone, decode
+from rxlapce.testing.peer import RawPeer, fake_daemon
+from rxlapce.tokens import Finish, FinishKind, Seam, StreamToken, Text, ToolCall
 from rxlapce.transports.shm import Descriptors
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,31 @@ async def test_client_of_the_protocol_s_document_prints_the_whole_answer(daemon:
     assert "rxlapce" not in re.sub(r"rxlapce[/-]", "", program).replace("RXLAPCE_SOCKET", ""), "it imports none of ours"
     said = await run_python(program, RXLAPCE_SOCKET=str(daemon), MODEL=FAST)
     assert said == await answer_of(daemon, "What is backpressure?")
+
+
+@pytest.mark.parametrize(
+    ("reason", "printed"),
+    [
+        ("continue: b/m answers", "It is so."),
+        ("rewind: b/m answers", "It is\n---\nIt so."),
+        ("restart: b/m answers", "It is\n---\n so."),
+        ("of tomorrow: who knows", "It is so."),
+    ],
+)
+async def test_client_of_the_protocol_s_document_obeys_seams(tmp_path: Path, reason: str, printed: str) -> None:
+    (program,) = snippets("docs/protocol.md")
+    said = Text("It"), ToolCall(0, "c", "f", "{}"), Text(" is")
+    tokens: list[StreamToken] = [*said, Seam(1, reason), Text(" so.")]
+
+    async def script(peer: RawPeer) -> None:
+        request_id, _ = await peer.receive()
+        for seq, token in enumerate(tokens):
+            peer.send(StreamChunk(seq, token), request_id)
+        peer.send(StreamDone(len(tokens), Finish(FinishKind.STOP)), request_id)
+        await peer.receive_all()
+
+    async with fake_daemon(tmp_path / "d.sock", script):
+        assert await run_python(program, RXLAPCE_SOCKET=str(tmp_path / "d.sock")) == printed
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------
