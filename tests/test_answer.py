@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxlapce.answer import Answer, AnswerBuilder, TurnBuilder, WholeCall
@@ -173,6 +173,18 @@ def test_text_before_a_call_that_was_rewound_is_one_piece_with_what_follows() ->
     assert turn(*said) == Message(role="assistant", content="ab")
 
 
+def test_a_thought_before_a_call_that_was_rewound_goes_on() -> None:
+    seam = Seam(1, "rewind: b answers")
+    assert turn(Reasoning("th"), ToolCall(0, "c", "f"), seam, Reasoning("ink", "sig")) == turn(
+        Reasoning("think", "sig")
+    )
+
+
+def test_a_refusal_that_began_behind_the_first_call_is_rewound_whole() -> None:
+    answer = fold(Text("a"), ToolCall(0, "c", "f"), Refusal("n"), Seam(1, "rewind: b answers"))
+    assert answer.choices[0].refusal is None
+
+
 def test_rewind_without_a_call_keeps_everything() -> None:
     answer = fold(Text("a"), Seam(1, "rewind: b answers"), Text("b"))
     assert (answer.text, answer.turn.content) == ("ab", "ab")
@@ -216,7 +228,7 @@ def first_call(log: list[StreamToken]) -> int:
     return next((place for place, token in enumerate(log) if isinstance(token, ToolCall)), len(log))
 
 
-letters, few = st.text("abc", max_size=2), st.integers(0, 2)
+letters, few = st.text("abc", max_size=2), st.sampled_from([0, 0, 0, 1, 2])
 said: st.SearchStrategy[StreamToken] = st.one_of(
     st.builds(Text, letters, few),
     st.builds(Reasoning, letters, st.none() | letters, few),
@@ -224,10 +236,11 @@ said: st.SearchStrategy[StreamToken] = st.one_of(
     st.builds(ToolCall, few, st.none() | letters, st.none() | letters, letters, few),
     st.builds(Opaque, letters, st.just("{}"), few),
     st.builds(UsageReport, st.builds(Usage, output=few)),
-    st.builds(Seam, few, st.sampled_from(["continue: x", "rewind: x", "restart: x", "rewind", "of tomorrow: x", ""])),
+    st.builds(Seam, few, st.sampled_from(["rewind: x", "rewind: y", "restart: x", "continue: x", "of tomorrow: x"])),
 )
 
 
+@settings(max_examples=300)
 @given(st.lists(said, max_size=20), st.booleans())
 def test_the_answer_is_that_of_what_a_reader_keeps(tokens: list[StreamToken], finishes: bool) -> None:
     end = [Finish(FinishKind.STOP, model="m", others=(ChoiceEnd(1, FinishKind.LENGTH),))] if finishes else []

@@ -57,7 +57,7 @@ class PlainAnswer:
             click.echo(err=True)  # on the screen the note has a line of its own; what is written is not parted
         click.echo(f"rxlapce: {told(seam)}", err=True)
         if seam.word is not SeamWord.CONTINUE:
-            self._has_calls = self._discardable = False
+            self._has_calls = False
 
     def end_line(self) -> None:
         """End the line that the answer left open."""

@@ -36,6 +36,10 @@ def test_an_answer_that_begins_anew_begins_on_a_line_of_its_own(capsys: Capture)
     )
 
 
+def test_a_line_that_a_seam_has_ended_is_not_ended_again(capsys: Capture) -> None:
+    assert printed(capsys, Text("Hel"), RESTART, RESTART)[0] == "Hel\n"
+
+
 def test_rewinding_ends_the_line_only_if_text_stands_behind_the_call(capsys: Capture) -> None:
     note = "rxlapce: the answer goes back to where its first tool call began: groq/llama answers\n"
     call = ToolCall(0, "c", "f", "{}")
