@@ -76,10 +76,6 @@ async def connect(
     sock = connect_socket(path or default_socket_path(), timeout_s)
     try:
         agreed = await client_handshake(sock, Handshake(client=client, transport=wanted), timeout_s)
-    except BaseException:
-        sock.close()
-        raise
-    try:
         made = Client(agreed, linger_s)
     except BaseException:
         sock.close()
