@@ -160,6 +160,17 @@ class Change:
     cause: str
 
 
+class CircuitOpen(ProviderError):
+    """A breaker's refusal: nothing was sent. `cools`: the provider itself said how long to stay away, and why.
+
+    The kind is then the one that the provider told, else `overloaded`.
+    """
+
+    def __init__(self, kind: ErrorKind, message: str, *, retry: Retry, retry_after_s: float, cools: bool) -> None:
+        super().__init__(kind, message, retry=retry, phase=Phase.ADMIT, retry_after_s=retry_after_s)
+        self.cools = cools
+
+
 class Ticket:
     """The leave to send one request; its first end counts, any further one does nothing."""
 
@@ -225,6 +236,8 @@ class Breaker:
         self._closed_s = clock()
         self._outcomes, self._seen, self._last_outcome_s = 0, 0, self._closed_s
         self._retry = Retry.OTHER_PROVIDER
+        self._cooling: ErrorKind | None = None
+        """What the provider asked for time with, if it is a cooldown for which it is open."""
 
     @property
     def state(self) -> State:
@@ -239,7 +252,7 @@ class Breaker:
         return TRANSITIONS[self.state, Event.ASKED][1] is not Action.REFUSE
 
     def ask(self) -> Ticket:
-        """Leave to send one request. Raises `ProviderError` (overloaded, phase admit) while it is refused."""
+        """Leave to send one request. Raises `CircuitOpen` while it is refused."""
         before = self.state
         action = self._take(Event.ASKED)
         if action is Action.REFUSE:
@@ -297,14 +310,14 @@ class Breaker:
     def _open(self, event: Event, error: Exception | None) -> None:
         failures = f"{self._outcomes.bit_count()} of {self._seen} requests failed, the last"
         self.cause = f"{failures if event is Event.TRIPPED else 'the probe failed'}: {_short(error)}"
-        self._retry = Retry.OTHER_PROVIDER
+        self._retry, self._cooling = Retry.OTHER_PROVIDER, None
         if event is Event.TRIPPED and self.clock() - self._closed_s > self.settings.forget_s:
             self._growth = 0
         self._take(event)
 
     def _cool(self, error: ProviderError) -> None:
         self.cause = _short(error)
-        self._retry = Retry.OTHER_KEY if self.keyed else Retry.OTHER_PROVIDER
+        self._retry, self._cooling = Retry.OTHER_KEY if self.keyed else Retry.SAME, error.kind
         left_s = self._open_until_s if self._state is State.OPEN else 0.0
         cool_s = min(error.retry_after_s or self.settings.key_s, self.settings.max_cooldown_s)
         self._open_until_s = max(left_s, self.clock() + cool_s)
@@ -335,16 +348,17 @@ class Breaker:
         self.gauges.opened += 1
         self._outcomes = self._seen = 0
 
-    def _refusal(self, state: State) -> ProviderError:
+    def _refusal(self, state: State) -> CircuitOpen:
         wait_s = self._open_until_s - self.clock() if state is State.OPEN else self.settings.open_s
         what = "a probe is under way" if state is State.PROBING else f"for {wait_s:.3g} s more"
         who = f" to {self.name}" if self.name else ""
-        return ProviderError(
-            ErrorKind.OVERLOADED,
+        cooling = self._cooling if state is State.OPEN else None
+        return CircuitOpen(
+            cooling or ErrorKind.OVERLOADED,
             f"the circuit{who} is open ({what}); {self.cause}",
-            retry=self._retry,
-            phase=Phase.ADMIT,
+            retry=self._retry if cooling is not None else Retry.OTHER_PROVIDER,
             retry_after_s=wait_s,
+            cools=cooling is not None,
         )
 
 

@@ -38,6 +38,10 @@ class Breakers:
         """Each with its provider, model and key, the least lately used first."""
         return iter(tuple(self._breakers.items()))
 
+    def find(self, provider: str, model: str, key: str | None = None) -> Breaker | None:
+        """The breaker, if there is one: who only looks makes none, and keeps none."""
+        return self._breakers.get((provider, model, key))
+
     def get(self, provider: str, model: str, key: str | None = None) -> Breaker:
         """The breaker of that provider, model and key."""
         place = (provider, model, key)

@@ -20,10 +20,12 @@ def circuit_break(
         closed    source: --a-b--|      result: --a-b--|      a success
         closed    source: --a-b--#      result: --a-b--#      a failure, a cooldown or neither: `breaker.verdict_of`
         open      (not subscribed to)   result: #             overloaded, phase admit, retry_after_s
+        cooling   (not subscribed to)   result: #             the kind that the provider told, as above
 
     Each subscription asks anew, so it stands inside `retry_stream` and `fallback`: an attempt is what counts. A
-    refusal is `ProviderError` of kind `overloaded` with the time until the breaker lets a probe through, to be tried at
-    another provider, or with another key if it was the key's fault.
+    refusal is `breaker.CircuitOpen`, of kind `overloaded`, with the time until the breaker lets a probe through, to be
+    tried at another provider. While a provider rests that asked for it, the kind is that of its own error, to be tried
+    again then, or with another key if it was the key's fault.
 
     A ticket is settled exactly once, before the end is handed on: whoever retries on it finds the breaker as it is
     now. Disposing says nothing of the provider, and frees the place of a probe. With an `exchange` the total limit of

@@ -14,6 +14,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
 from rxlapce.operators.attempt import Ongoing
+from rxlapce.operators.breaker import CircuitOpen
 from rxlapce.operators.retry_budget import RetryBudget
 from rxlapce.tokens import Finish, StreamToken, Text, UsageReport
 
@@ -75,6 +76,9 @@ def may_ask_again(error: Exception) -> bool:
     """
     if not isinstance(error, ProviderError) or error.retry is not Retry.SAME or error.kind in HOPELESS:
         return False
+    if error.phase is Phase.ADMIT:
+        # A gate of ours has waited as long as it may. A breaker has not: it tells for how long the provider wants rest.
+        return isinstance(error, CircuitOpen) and error.cools
     if error.status is not None:
         return True
     if error.kind is ErrorKind.TIMEOUT:
@@ -98,7 +102,8 @@ def retry_stream(
     the last usage report is held (a later one replaces an earlier one), and thrown away if the attempt fails.
 
     An error is retried if it says so (`Retry.SAME`), is none of `HOPELESS`, and the provider did answer
-    (`may_ask_again`), at most `policy.max_attempts` times in all; the last error goes on unchanged. It goes on at once,
+    (`may_ask_again`), at most `policy.max_attempts` times in all; the provider's last error goes on unchanged, also if
+    a breaker has refused an attempt since. It goes on at once,
     with its `retry_after_s`, where the wait would reach past the deadline, and where `budget` is spent. The wait is
     never shorter than `Retry-After`.
 
@@ -128,6 +133,7 @@ class _Retrying:
         "ended",
         "exchange",
         "failed",
+        "failure",
         "policy",
         "random",
         "receiver",
@@ -156,6 +162,8 @@ class _Retrying:
         self.clock = clock_of(scheduler)
         self.started_s = self.clock()
         self.failed = 0
+        self.failure: Exception | None = None
+        """The last that was the provider's own."""
         self.ended = False
         self.attempt: _Attempt | None = None
         self.current = SerialDisposable()
@@ -189,9 +197,11 @@ class _Retrying:
     def on_failure(self, error: Exception) -> None:
         """The attempt failed before anybody saw anything of it."""
         self.failed += 1
+        if not isinstance(error, CircuitOpen):
+            self.failure = error
         wait_s = self.wait_s(error)
         if wait_s is None:
-            self.end(error)
+            self.end(self.failure or error)  # that the circuit has opened since tells less
             return
         timer = SingleAssignmentDisposable()
         self.current.disposable = timer

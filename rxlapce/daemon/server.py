@@ -15,6 +15,7 @@ from rxlapce.daemon.session import Limits, Session
 from rxlapce.errors import ConnectionLost, ProtocolError
 from rxlapce.flow import Tasks
 from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, encode
+from rxlapce.operators.stages import StageGauges
 from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.transports.handshake import Accepted, accept_handshake
 from rxlapce.transports.shm import ShmSender, shm_unavailable
@@ -48,6 +49,7 @@ class Daemon:
         self.settings = settings
         self.handlers = Handlers()
         self.tasks = Tasks()
+        self.stages = StageGauges()
         self.log = log or logger()
         self.draining = False
         self.sessions: set[Session] = set()
@@ -135,7 +137,7 @@ class Daemon:
 
     async def _begin(self, sock: socket.socket, accepted: Accepted) -> None:
         self._numbers += 1
-        session = Session(self._numbers, self, accepted.handshake, accepted.shm, self.settings.limits)
+        session = Session(self._numbers, self, accepted, self.settings.limits)
         connection = await attach(
             sock, session.on_frames, session.on_lost, known=NUMBERS.values(), leftover=accepted.leftover
         )

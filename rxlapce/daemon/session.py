@@ -32,7 +32,6 @@ from rxlapce.messages import (
     CompleteStream,
     Credit,
     Disconnect,
-    Handshake,
     Heartbeat,
     ProtocolFailure,
     ProviderCommand,
@@ -41,8 +40,9 @@ from rxlapce.messages import (
     decode,
     encode,
 )
+from rxlapce.operators.stages import StageGauges
 from rxlapce.telemetry.logs import Logger
-from rxlapce.transports.shm import ShmSender
+from rxlapce.transports.handshake import Accepted
 from rxlapce.transports.unix import SocketConnection
 from rxlapce.transports.writer import FrameWriter
 
@@ -63,6 +63,7 @@ class SessionOwner(Protocol):
 
     handlers: Handlers
     tasks: Tasks
+    stages: StageGauges
     log: Logger
     draining: bool
 
@@ -84,17 +85,16 @@ class Session:
     breach of the protocol ends the connection, with a last frame that names it.
     """
 
-    def __init__(
-        self, number: int, owner: SessionOwner, handshake: Handshake, shm: ShmSender | None, limits: Limits
-    ) -> None:
+    def __init__(self, number: int, owner: SessionOwner, accepted: Accepted, limits: Limits) -> None:
         self.number = number
         self.owner = owner
-        self.client = handshake.client
-        self.shm = shm
+        self.client = accepted.handshake.client
+        self.user = f"uid {accepted.uid}"
+        self.shm = accepted.shm
         self.limits = limits
         self.streams: dict[int, StreamSink] = {}
         self.unary: dict[int, asyncio.Task[None]] = {}
-        self.log = owner.log.bind(session=number, client=handshake.client)
+        self.log = owner.log.bind(session=number, client=self.client)
         self._scheduler = AsyncIOScheduler(asyncio.get_running_loop())
         self._connection: SocketConnection | None = None
         self._stream_writer: FrameWriter | None = None
@@ -196,8 +196,8 @@ class Session:
         if not self._admit(request_id, streaming=True):
             return
         writer = self._require_stream_writer()
-        exchange = Exchange(request_id=f"{self.number}.{request_id}", model=command.request.model)
-        sink = StreamSink(request_id, writer, exchange, credit, self._stream_ended)
+        exchange = self._exchange(request_id, command)
+        sink = StreamSink(request_id, writer, exchange, credit, self._stream_ended, self.owner.stages)
         self.streams[request_id] = sink
         if not writer.flow.is_open:
             sink.demand.close(self)
@@ -209,10 +209,15 @@ class Session:
             self._log_bug(error, exchange)
             sink.cancel(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
 
+    def _exchange(self, request_id: int, command: Chat | ChatStream | Complete | CompleteStream) -> Exchange:
+        return Exchange(
+            request_id=f"{self.number}.{request_id}", model=command.request.model, user=self.user, client=self.client
+        )
+
     def _start_unary(self, request_id: int, command: Chat | Complete) -> None:
         if not self._admit(request_id, streaming=False):
             return
-        exchange = Exchange(request_id=f"{self.number}.{request_id}", model=command.request.model)
+        exchange = self._exchange(request_id, command)
         request = _Unary(request_id, exchange, time.monotonic())
         task = self.owner.tasks.spawn(self._answer(request, command), name=f"request {exchange.request_id}")
         self.unary[request_id] = task
@@ -249,6 +254,7 @@ class Session:
             request_id=request.exchange.request_id,
             outcome=request.outcome,
             duration_s=round(time.monotonic() - request.started_s, 3),
+            **_tried(request.exchange),
         )
         self.owner.request_ended()
 
@@ -294,6 +300,7 @@ class Session:
             model=stream.exchange.model,
             outcome=outcome,
             frames=stream.seq + 1,
+            **_tried(stream.exchange),
         )
         self.owner.request_ended()
 
@@ -376,6 +383,16 @@ class _Unary:
 
     def fail(self, error: ProviderError) -> None:
         self.number, self.payload, self.outcome = FAILED, error_frame(error, 0), error.kind.value
+
+
+def _tried(exchange: Exchange) -> dict[str, str]:
+    """Who was asked in vain, and why, where there is anything to tell."""
+    failed = [
+        f"{attempt.provider}/{attempt.model}: {attempt.error_kind} in phase {attempt.phase}"
+        for attempt in exchange.attempts
+        if attempt.error_kind is not None
+    ]
+    return {"tried": "; ".join(failed)} if failed else {}
 
 
 def _cancelled(message: str) -> ProviderError:

@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import get_args
 
 from reactivex import Observable
 from reactivex.abc import SchedulerBase
-from reactivex.disposable import SerialDisposable
+from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
 from rxlapce.codec.frame import Flag
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, FlowControl
 from rxlapce.messages import NUMBERS, ErrorBody, StreamChunk, StreamDone, StreamError, encode, encoder
-from rxlapce.operators.backpressure import buffer_with_backpressure
-from rxlapce.operators.tap import StreamStats, metrics_tap
-from rxlapce.tokens import Finish, StreamToken
+from rxlapce.operators.backpressure import BufferStats, buffer_with_backpressure
+from rxlapce.operators.stages import StageGauges
+from rxlapce.tokens import Finish, StreamToken, Text
 from rxlapce.transports.writer import FrameWriter
 
 CHUNK = NUMBERS[StreamChunk]
 DONE = NUMBERS[StreamDone]
 FAILED = NUMBERS[StreamError]
 _encode = encoder.encode
+_TOKENS = frozenset(get_args(StreamToken))
 #: How long a source may go on after its `Finish`, to read its connection to the end.
 FINISH_GRACE_S = 2.0
 PART_FLAGS = int(Flag.RESPONSE | Flag.STREAM_PART)
@@ -35,20 +37,21 @@ class StreamSink:
     """One stream of one client: subscribes the pipeline and frames what it emits into `writer`.
 
     `demand` is closed while the writer is full or the client's credit is used up; the buffer before the sink then
-    queues and closes the source's gate. `on_end(outcome)` is called once, after the terminal frame was handed to the
-    writer; not when the stream is dropped because the client is gone.
+    queues and closes the source's gate; `stages` looks at both while the stream runs. `on_end(outcome)` is called once,
+    after the terminal frame was handed to the writer; not when the stream is dropped because the client is gone.
     """
 
     __slots__ = (
         "_credit",
         "_end",
         "_send_chunk",
+        "_stages",
         "_subscription",
+        "_watched",
         "demand",
         "exchange",
         "request_id",
         "seq",
-        "stats",
         "writer",
     )
 
@@ -59,27 +62,30 @@ class StreamSink:
         exchange: Exchange,
         credit: int | None,
         on_end: Callable[["StreamSink", str], None],
+        stages: StageGauges,
     ) -> None:
         self.request_id = request_id
         self.writer = writer
         self.exchange = exchange
         self.seq = 0
-        self.stats = StreamStats()
         self.demand = FlowControl()
         self._send_chunk = writer.sender(CHUNK, PART_FLAGS, request_id)
         self._credit = credit
         self._end: Callable[[StreamSink, str], None] | None = on_end
         self._subscription = SerialDisposable()
+        self._stages = stages
+        self._watched = SingleAssignmentDisposable()
         if credit == 0:
             self.demand.close("credit")
 
     def start(self, source: Observable[StreamToken], scheduler: SchedulerBase) -> None:
         """Subscribe. Everything that `source` does from now on ends in one terminal frame."""
-        tapped = source.pipe(
-            metrics_tap(self.stats, exchange=self.exchange),
-            buffer_with_backpressure(upstream=self.exchange.flow, downstream=self.demand),
+        stats, gate = BufferStats(), self.exchange.flow
+        self._watched.disposable = self._stages.watch(
+            "sink", buffer=stats, gate=gate, credit=None if self._credit is None else lambda: self._credit
         )
-        self._subscription.disposable = tapped.subscribe(
+        buffered = source.pipe(buffer_with_backpressure(upstream=gate, downstream=self.demand, stats=stats))
+        self._subscription.disposable = buffered.subscribe(
             self._on_next, self._on_error, self._on_completed, scheduler=scheduler
         )
 
@@ -99,15 +105,22 @@ class StreamSink:
         """Stop without a word: the client is gone."""
         self._end = None
         self._subscription.dispose()
+        self._watched.dispose()
 
     def _on_next(self, token: StreamToken) -> None:
         try:
-            if type(token) is Finish:
+            if type(token) is Text:  # nearly all are: one comparison
+                pass
+            elif type(token) is Finish:
                 # Nothing but completion follows a Finish: the reader learns of the end now, not when the provider
                 # closes.
                 self._terminate(DONE, encode(StreamDone(self.seq, token)), token.kind.value)
                 # A source of ours completes by itself by then; one that never does must not stay subscribed.
                 asyncio.get_running_loop().call_later(FINISH_GRACE_S, self._subscription.dispose)
+                return
+            elif type(token) not in _TOKENS:
+                self._subscription.dispose()
+                self._on_error(TypeError(f"a {type(token).__name__} is no token"))
                 return
             self._send_chunk(_encode(StreamChunk(self.seq, token)))
         except (ValueError, TypeError) as error:
@@ -137,6 +150,7 @@ class StreamSink:
         end, self._end = self._end, None
         if end is not None:
             self._send_chunk = _ignore  # a source that goes on after its end is not heard
+            self._watched.dispose()
             self.writer.send(number, END_FLAGS, self.request_id, payload)
             end(self, outcome)
 

@@ -1,61 +1,143 @@
-"""`ProviderManager`: the four calls, and what is free to learn, as a thin face over router, client and operators."""
+"""`ProviderManager`: the four calls, and what is free to learn, as a thin face over router, gates, breakers and client.
 
+The way of one request, from the outside in; each line is an operator or a stage, and holds something until it ends:
+
+    settled                       tells how it ended, once
+    user's and client's gates     a slot, a place within a quota
+    fallback                      the models of the plan, in order; each of them is
+      counted                       one that is under way there
+      retry_stream                  attempts, within the daemon's budget; each of them is
+        the model's gates             a slot, a place within its quota
+        circuit_break                 a ticket
+        totals.tap                    a place among the streams that run
+        stream_timeouts               a timer
+        the provider                  a connection
+"""
+
+import random
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 from reactivex import Observable
 from reactivex import throw as rx_throw
+from reactivex.abc import DisposableBase, SchedulerBase
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from rxlapce.answer import Answer, AnswerBuilder
-from rxlapce.errors import ProviderError
-from rxlapce.flow import Exchange
+from rxlapce.errors import ErrorKind, ProviderError
+from rxlapce.flow import Exchange, Receiver, Stage, connect, iterate
+from rxlapce.operators.circuit import circuit_break
+from rxlapce.operators.continuation import Continuation
+from rxlapce.operators.fallback import fallback
+from rxlapce.operators.legs import Leg
+from rxlapce.operators.retry import retry_stream
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.providers.call import HttpSource
 from rxlapce.providers.discovery import check_health, count_tokens, list_models
-from rxlapce.providers.provider import chat as provider_chat
+from rxlapce.providers.provider import Provider, chat_whole
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
-from rxlapce.requests import ChatRequest, CompletionRequest
-from rxlapce.routing.router import Router
-from rxlapce.routing.settings import StreamTimeouts
+from rxlapce.requests import ChatRequest, CompletionRequest, Message
+from rxlapce.routing.health import HealthMonitor
+from rxlapce.routing.needs import Needs, needs_of
+from rxlapce.routing.router import Plan, Router
+from rxlapce.routing.settings import RoutingSettings, StreamTimeouts
+from rxlapce.routing.traffic import Operator, Traffic, deferred
+from rxlapce.telemetry.hooks import OnSettled, Settled
 from rxlapce.tokens import StreamToken
+
+#: Asks a provider for an answer: in pieces, or whole.
+Ask = Callable[[HttpSource, Provider, ChatRequest, str, Exchange], Observable[StreamToken]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request: what is asked, how, and what it needs."""
+
+    request: ChatRequest
+    exchange: Exchange
+    ask: Ask
+    completion: bool
+    needs: Needs
 
 
 class ProviderManager:
-    """Asks whoever the request's model names. Holds no state of its own."""
+    """Asks whoever the request's model names, and the next one if that fails, as `settings` say.
 
-    def __init__(self, client: HttpSource, router: Router, timeouts: StreamTimeouts | None = None) -> None:
+    Between `start` and `stop` (or in `async with`) it looks after the providers' health; without, all count as usable.
+    `on_settled` is told of each request when it has ended. `traffic` has the counts of all.
+    """
+
+    def __init__(
+        self,
+        client: HttpSource,
+        router: Router,
+        settings: RoutingSettings | None = None,
+        *,
+        traffic: Traffic | None = None,
+        on_settled: OnSettled | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self.client = client
         self.router = router
-        self.timeouts = timeouts or StreamTimeouts()
+        self.settings = settings or RoutingSettings()
+        self.traffic = traffic or Traffic(self.settings)
+        self.on_settled = on_settled
+        self._chance = chance
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    def start(self) -> None:
+        """Begin to look after the providers' health, unless the settings say not to."""
+        health = self.settings.health
+        if health.enabled:
+            self.traffic.health = HealthMonitor(
+                self.router.providers,
+                self.check_health,
+                every_s=health.every_s,
+                unusable_every_s=health.unusable_every_s,
+                timeout_s=health.timeout_s,
+            )
+            self.traffic.health.start()
+
+    async def stop(self) -> None:
+        """End the checks under way."""
+        health, self.traffic.health = self.traffic.health, None
+        if health is not None:
+            await health.stop()
 
     def chat_stream(self, request: ChatRequest, exchange: Exchange) -> Observable[StreamToken]:
-        """The answer as a cold Observable of tokens; see `providers.provider.chat_stream`."""
-        try:
-            route = self.router.route(request.model)
-        except ProviderError as error:
-            return rx_throw(error)
-        limits = self.timeouts
-        return provider_chat_stream(self.client, route.provider, request, route.model, exchange).pipe(
-            stream_timeouts(
-                first_token_s=limits.first_token_s, idle_s=limits.idle_s, total_s=limits.total_s, exchange=exchange
-            )
-        )
+        """The answer as a cold Observable of tokens: subscribing asks, disposing cancels.
+
+            --text--text--text-----usage-finish-|
+
+        Ends in `Finish` and completion, or in `on_error(ProviderError)`; what comes before that is in
+        `operators.fallback`. `exchange.attempts` tells who was asked, and what came of it. Takes the scheduler from
+        subscribe; runs on the loop that `client` was entered on.
+        """
+        return self._answer(request, exchange, provider_chat_stream)
 
     def complete_stream(self, request: CompletionRequest, exchange: Exchange) -> Observable[StreamToken]:
         """The completion as a cold Observable of tokens; as one user message where the model only chats."""
-        return self.chat_stream(self._as_chat(request), exchange)
+        return self._answer(request.as_chat(), exchange, provider_chat_stream, completion=True)
 
     async def chat(self, request: ChatRequest, exchange: Exchange) -> Answer:
-        """The answer in one piece. Raises `ProviderError`."""
-        route = self.router.route(request.model)
-        builder = AnswerBuilder()
-        for token in await provider_chat(self.client, route.provider, request, route.model, exchange):
-            builder.add(token)
-        return builder.answer()
+        """The answer in one piece, by the same way. Raises `ProviderError`."""
+        return await _whole(self._answer(request, exchange, chat_whole))
 
     async def complete(self, request: CompletionRequest, exchange: Exchange) -> Answer:
         """The completion in one piece; as one user message where the model only chats. Raises `ProviderError`."""
-        return await self.chat(self._as_chat(request), exchange)
+        return await _whole(self._answer(request.as_chat(), exchange, chat_whole, completion=True))
+
+    def plan(self, request: ChatRequest) -> Plan:
+        """Who would be asked for `request` now, in order, and why. Raises `ProviderError`."""
+        return self.router.plan(request.model, needs_of(request), self.traffic)
 
     async def list_models(self, provider: str) -> list[str]:
         """The models that `provider` lists, by its own names. Never billed. Raises `ProviderError`."""
@@ -70,15 +152,185 @@ class ProviderManager:
         """Return if `provider` answers and takes the credential. Never billed. Raises `ProviderError`."""
         await check_health(self.client, self.router.provider(provider))
 
-    def _as_chat(self, request: CompletionRequest) -> ChatRequest:
-        """The request for the API that completes with its model, if the provider has one; else for the one that chats.
+    # -- the way of a request -----------------------------------------------------------------------------------------
 
-        Where there is no route the request stays as it is: asking by it tells what is wrong.
-        """
-        chat = request.as_chat()
-        if chat.api is not None:
-            return chat
-        with suppress(ProviderError):
-            route = self.router.route(chat.model)
-            return replace(chat, api=route.provider.completion_api_of(route.model))
-        return chat
+    def _answer(
+        self, request: ChatRequest, exchange: Exchange, ask: Ask, *, completion: bool = False
+    ) -> Observable[StreamToken]:
+        asked = _Asked(request, exchange, ask, completion, needs_of(request))
+
+        def planned(_: SchedulerBase | None) -> Observable[StreamToken]:
+            try:
+                plan = self.router.plan(request.model, asked.needs, self.traffic)
+            except ProviderError as error:
+                return rx_throw(error)
+            return self._legs(plan, asked)
+
+        admission, wait_s = self.settings.admission, self.settings.admission.wait_s
+        admit = self.traffic.admit
+        return deferred(planned).pipe(
+            admit(f"client {exchange.client}", admission.client, asked.needs, wait_s, exchange),
+            admit(f"user {exchange.user}", admission.user, asked.needs, wait_s, exchange),
+            self._settling(asked),
+        )
+
+    def _legs(self, plan: Plan, asked: _Asked) -> Observable[StreamToken]:
+        legs = [self._leg(plan, place, asked) for place in range(len(plan.routes))]
+        policy = plan.alias.fallback if plan.alias is not None else None
+        return fallback(legs, policy=policy or self.settings.fallback, exchange=asked.exchange)
+
+    def _leg(self, plan: Plan, place: int, asked: _Asked) -> Leg:
+        planned = plan.routes[place]
+        route, target, exchange = planned.route, planned.target, asked.exchange
+        last = place == len(plan.routes) - 1
+        own = plan.alias.timeouts if plan.alias is not None else None
+        timeouts = own or self.settings.timeouts
+        # Another vendor's model does not understand the thoughts of the first one's.
+        foreign = route.provider.name != plan.routes[0].route.provider.name
+
+        def open_leg(continuation: Continuation | None) -> Observable[StreamToken]:
+            request = _asking(asked, route.provider, route.model, continuation, plain=foreign)
+            source = asked.ask(self.client, route.provider, request, route.model, exchange)
+            return source.pipe(
+                _within(timeouts if asked.ask is provider_chat_stream else _whole_only(timeouts), exchange),
+                self.traffic.totals.tap(route.provider.name, route.model, exchange=exchange),
+                circuit_break(self.traffic.breakers.get(route.provider.name, route.model), exchange=exchange),
+                self._gates(route.provider.name, route.model, asked, last=last),
+                self._retrying(exchange, last=last),
+                self.traffic.counted(route, others=len(plan.routes) > 1),
+            )
+
+        return Leg(
+            provider=route.provider.name,
+            model=route.model,
+            open=open_leg,
+            accepts_prefill=_prefill(asked, route.provider, route.model) if target.prefill is None else target.prefill,
+        )
+
+    def _gates(self, provider: str, model: str, asked: _Asked, *, last: bool) -> Operator:
+        admission = self.settings.admission
+        wait_s = admission.wait_s if last else min(admission.wait_s, self.settings.patience_s)
+        key, quota = admission.of(provider, model)
+        return self.traffic.admit(key, quota, asked.needs, wait_s, asked.exchange)
+
+    def _retrying(self, exchange: Exchange, *, last: bool) -> Operator:
+        policy, patience_s = self.settings.retry, self.settings.patience_s
+        if not last:
+            if not patience_s:
+                policy = replace(policy, max_attempts=1)
+            elif policy.deadline_s is None or policy.deadline_s > patience_s:
+                policy = replace(policy, deadline_s=patience_s)
+        return retry_stream(policy, budget=self.traffic.budget, random=self._chance, exchange=exchange)
+
+    def _settling(self, asked: _Asked) -> Operator:
+        """Tell of the request when it has ended: by completion, error or disposal, whichever is first."""
+
+        def settling(source: Observable[StreamToken]) -> Observable[StreamToken]:
+            def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
+                started_s = self.traffic.clock()
+                before = len(asked.exchange.attempts)
+                told = False
+
+                def tell(error: Exception | None, *, finished: bool = False) -> None:
+                    nonlocal told
+                    if not told:
+                        told = True
+                        self._tell(asked, before, started_s, error, finished=finished)
+
+                def on_error(error: Exception) -> None:
+                    try:
+                        tell(error)
+                    finally:  # a hook that fails must not keep the end from the reader
+                        receiver.on_error(error)
+
+                def on_completed() -> None:
+                    try:
+                        tell(None, finished=True)
+                    finally:
+                        receiver.on_completed()
+
+                upstream = connect(source, Receiver(receiver.on_next, on_error, on_completed), scheduler)
+                return CompositeDisposable(upstream, Disposable(lambda: tell(None)))
+
+            return Stage(on_subscribe)
+
+        return settling
+
+    def _tell(self, asked: _Asked, before: int, started_s: float, error: Exception | None, *, finished: bool) -> None:
+        if self.on_settled is None:
+            return
+        exchange = asked.exchange
+        kind = error.kind if isinstance(error, ProviderError) else None if error is None else ErrorKind.INTERNAL
+        attempts = tuple(exchange.attempts[before:])
+        self.on_settled(
+            Settled(
+                request_id=exchange.request_id,
+                user=exchange.user,
+                client=exchange.client,
+                name=asked.request.model,
+                provider=exchange.provider,
+                model=exchange.model,
+                # Who disposes after the `Finish` has the whole answer.
+                finished=finished or (error is None and bool(attempts) and attempts[-1].finished),
+                error_kind=kind,
+                attempts=attempts,
+                took_s=self.traffic.clock() - started_s,
+            )
+        )
+
+
+def _within(timeouts: StreamTimeouts, exchange: Exchange) -> Operator:
+    return stream_timeouts(
+        connect_s=timeouts.connect_s,
+        headers_s=timeouts.headers_s,
+        first_token_s=timeouts.first_token_s,
+        idle_s=timeouts.idle_s,
+        min_tokens_per_s=timeouts.min_tokens_per_s,
+        rate_window_s=timeouts.rate_window_s,
+        total_s=timeouts.total_s,
+        exchange=exchange,
+    )
+
+
+def _whole_only(timeouts: StreamTimeouts) -> StreamTimeouts:
+    """The limits of an answer in one piece: nothing of it comes before the end."""
+    return replace(timeouts, headers_s=None, first_token_s=None, idle_s=None, min_tokens_per_s=None)
+
+
+def _asking(
+    asked: _Asked, provider: Provider, model: str, continuation: Continuation | None, *, plain: bool
+) -> ChatRequest:
+    """The request as this model is asked: from the beginning, or for the rest of an answer."""
+    request = asked.request
+    if request.api is None and asked.completion:
+        request = replace(request, api=provider.completion_api_of(model))
+    if plain and any(message.parts for message in request.messages):
+        request = replace(request, messages=tuple(message.plain() for message in request.messages))
+    if continuation is None:
+        return request
+    with suppress(ProviderError):  # told by the asking
+        if provider.api(request, model).continues_prompt:
+            *before, last = request.messages
+            prompt = Message(role=last.role, content=last.text + continuation.text)
+            return replace(request, messages=(*before, prompt))
+    return continuation.request(request)
+
+
+def _prefill(asked: _Asked, provider: Provider, model: str) -> bool:
+    """Whether the model goes on with an answer's beginning, as its provider's page has it."""
+    request = asked.request
+    if request.api is None and asked.completion:
+        request = replace(request, api=provider.completion_api_of(model))
+    try:
+        api = provider.api(request, model)
+    except ProviderError:
+        return False
+    return api.continues_prompt or api.accepts_prefill(model)
+
+
+async def _whole(source: Observable[StreamToken]) -> Answer:
+    """What the tokens of `source` make. Raises what it fails with."""
+    builder = AnswerBuilder()
+    async for token in iterate(source):
+        builder.add(token)
+    return builder.answer()

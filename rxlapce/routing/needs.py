@@ -18,12 +18,16 @@ ANSWER_TOKENS: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a request needs. `prompt_tokens` and `answer_tokens` are estimates; see this module's constants."""
+    """What a request needs. `prompt_tokens` and `answer_tokens` are estimates; see this module's constants.
+
+    `answer_is_bounded`: the request itself says how long its answer may be at most.
+    """
 
     images: bool
     tools: bool
     prompt_tokens: int
     answer_tokens: int
+    answer_is_bounded: bool = False
 
     @property
     def tokens(self) -> int:
@@ -43,6 +47,7 @@ def needs_of(request: ChatRequest) -> Needs:
         tools=bool(request.tools),
         prompt_tokens=-(-chars // CHARS_A_TOKEN) + images * IMAGE_TOKENS,
         answer_tokens=ANSWER_TOKENS if request.max_tokens is None else request.max_tokens,
+        answer_is_bounded=request.max_tokens is not None,
     )
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
+from rxlapce.operators.breaker import BreakerSettings
+from rxlapce.operators.retry import RetryPolicy
 from rxlapce.providers.http import HttpClient, HttpTimeouts
 from rxlapce.providers.provider import Provider
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
-from rxlapce.routing.settings import StreamTimeouts
+from rxlapce.routing.settings import Admission, Quota, RoutingSettings, StreamTimeouts
 from rxlapce.telemetry.logs import logger
 
 START_S = 20.0
@@ -99,12 +101,25 @@ async def _readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
+def bare(timeouts: StreamTimeouts | None = None) -> RoutingSettings:
+    """Settings under which each request is asked once, as often as a test likes, and no failure changes the next."""
+    return RoutingSettings(
+        timeouts=timeouts or StreamTimeouts(),
+        admission=Admission(default=Quota()),
+        retry=RetryPolicy(max_attempts=1),
+        breaker=BreakerSettings(
+            consecutive=1024, window=1024, min_outcomes=1024, failure_percent=100, max_cooldown_s=0.001
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddedDaemon:
     """A daemon on this loop, with all that it holds open to be looked at."""
 
     daemon: Daemon
     http: HttpClient
+    manager: ProviderManager
     path: Path
 
 
@@ -113,15 +128,16 @@ async def embedded_daemon(
     settings: DaemonSettings,
     *providers: Provider,
     http_timeouts: HttpTimeouts | None = None,
-    stream_timeouts: StreamTimeouts | None = None,
+    routing: RoutingSettings | None = None,
 ) -> AsyncGenerator[EmbeddedDaemon]:
     """A daemon with these providers that listens at `settings.path`; it is stopped without draining at the end."""
     async with HttpClient(http_timeouts) as http:
         daemon = Daemon(settings, log=logger(level="error", as_json=True))
         router = Router({provider.name: provider for provider in providers})
-        ProviderRoutes(ProviderManager(http, router, stream_timeouts)).register(daemon.handlers)
+        manager = ProviderManager(http, router, routing or bare())
+        ProviderRoutes(manager).register(daemon.handlers)
         await daemon.start()
         try:
-            yield EmbeddedDaemon(daemon, http, settings.path)
+            yield EmbeddedDaemon(daemon, http, manager, settings.path)
         finally:
             await daemon.stop(drain_s=0)

@@ -32,7 +32,7 @@ from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Simulator
 from rxlapce.telemetry.logs import logger
 from rxlapce.testing.asking import Collected, ask, simulated
-from rxlapce.testing.daemons import EmbeddedDaemon, embedded_daemon
+from rxlapce.testing.daemons import EmbeddedDaemon, embedded_daemon, bare
 from rxlapce.testing.peer import RawPeer
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text
 
@@ -77,7 +77,7 @@ async def impatient(simulator: Simulator, path: Path) -> AsyncIterator[EmbeddedD
     """A daemon that soon takes a provider for dead."""
     providers = simulated(simulator.base_url)
     async with embedded_daemon(
-        DaemonSettings(path=path), *providers, http_timeouts=LIMITS, stream_timeouts=STREAM_LIMITS
+        DaemonSettings(path=path), *providers, http_timeouts=LIMITS, routing=bare(STREAM_LIMITS)
     ) as running:
         yield running
 

@@ -31,7 +31,7 @@ from rxlapce.providers.http import HttpTimeouts
 from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Simulator
 from rxlapce.testing.asking import ask, simulated
-from rxlapce.testing.daemons import EmbeddedDaemon, embedded_daemon
+from rxlapce.testing.daemons import EmbeddedDaemon, embedded_daemon, bare
 from rxlapce.testing.peer import RawPeer
 from rxlapce.testing.processes import descriptors, until
 from rxlapce.testing.transports import loop_rounds
@@ -169,7 +169,7 @@ async def walks(simulator: Simulator, settings: DaemonSettings, seeds: range, st
         settings,
         *simulated(simulator.base_url),
         http_timeouts=HttpTimeouts(connect_s=2, headers_s=0.3, answer_s=0.5),
-        stream_timeouts=StreamTimeouts(first_token_s=1, idle_s=0.3),
+        routing=bare(StreamTimeouts(first_token_s=1, idle_s=0.3)),
     ) as embedded:
         await walk(embedded, 0, steps)  # what is made once and kept
         await is_as_it_was(embedded, simulator)

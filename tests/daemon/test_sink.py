@@ -11,6 +11,7 @@ from rxlapce.daemon.sink import CHUNK, DONE, FAILED, StreamSink
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.messages import StreamError, decode
+from rxlapce.operators.stages import StageGauges
 from rxlapce.testing.transports import loop_rounds
 from rxlapce.tokens import Finish, FinishKind, Opaque, StreamToken, Text
 from rxlapce.transports.writer import FrameWriter
@@ -41,7 +42,10 @@ class Stream:
         self.writer = FrameWriter(self.lane)
         self.outcomes: list[str] = []
         self.exchange = Exchange()
-        self.sink = StreamSink(7, self.writer, self.exchange, credit, lambda _, outcome: self.outcomes.append(outcome))
+        self.stages = StageGauges()
+        self.sink = StreamSink(
+            7, self.writer, self.exchange, credit, lambda _, outcome: self.outcomes.append(outcome), self.stages
+        )
 
     def start(self, source: rx.Observable[StreamToken]) -> None:
         self.sink.start(source, ImmediateScheduler())

@@ -196,7 +196,7 @@ def test_a_rate_limit_that_says_how_long_is_obeyed_at_once() -> None:
     bench = BreakerBench()
     bench.fails(1, SLOW_DOWN)
     error = bench.refusal()
-    assert (error.retry_after_s, error.retry) == (30, Retry.OTHER_PROVIDER)
+    assert (error.kind, error.retry_after_s, error.retry) == (ErrorKind.RATE_LIMIT, 30, Retry.SAME)
     assert bench.breaker.cause == "rate_limit in phase headers"
     bench.time.now_s += 30
     assert bench.breaker.ask().is_probe

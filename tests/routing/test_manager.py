@@ -13,6 +13,7 @@ from rxlapce.routing.router import Router
 from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Outcome, Simulator
 from rxlapce.testing.asking import Collected, ask, heard, simulated, truth
+from rxlapce.testing.daemons import bare
 from rxlapce.tokens import Finish
 
 
@@ -30,7 +31,7 @@ async def http() -> AsyncIterator[HttpClient]:
 
 def manager_of(simulator: Simulator, http: HttpClient, timeouts: StreamTimeouts | None = None) -> ProviderManager:
     providers = {provider.name: provider for provider in simulated(simulator.base_url)}
-    return ProviderManager(http, Router(providers, default="openai"), timeouts)
+    return ProviderManager(http, Router(providers, default="openai"), bare(timeouts))
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])

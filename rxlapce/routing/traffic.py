@@ -1,0 +1,194 @@
+"""What all requests of a daemon share: quotas, slots, breakers, the retry budget, counts; and how they pass them."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from reactivex import Observable
+from reactivex.abc import DisposableBase, SchedulerBase
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
+from rxlapce.flow import Exchange, Receiver, Stage, connect
+from rxlapce.operators.breaker import Change, State
+from rxlapce.operators.breakers import Breakers
+from rxlapce.operators.concurrency import Slots, concurrency_gate
+from rxlapce.operators.ledger import Ledger, Limit, MemoryLedger, Unit
+from rxlapce.operators.limiter import RateLimiter
+from rxlapce.operators.rate_limit import rate_limit_gate
+from rxlapce.operators.retry_budget import RetryBudget
+from rxlapce.operators.totals import StreamTotals
+from rxlapce.routing.health import HealthMonitor
+from rxlapce.routing.needs import Needs
+from rxlapce.routing.router import Route
+from rxlapce.routing.settings import Quota, RoutingSettings
+from rxlapce.tokens import StreamToken
+from rxlapce.typing import Clock
+
+Operator = Callable[[Observable[StreamToken]], Observable[StreamToken]]
+#: Makes the ledger of a quota: in memory, or in a store that several processes share.
+MakeLedger = Callable[[tuple[Limit, ...]], Ledger]
+
+
+def in_memory(limits: tuple[Limit, ...]) -> Ledger:
+    """A ledger of this process."""
+    return MemoryLedger(*limits)
+
+
+class Traffic:
+    """The state that outlives a request. Everything in it is kept by provider and model, never by host.
+
+    `clock` is that of the requests' schedulers. Memory: a few hundred bytes for each model that was asked, bounded as
+    `Breakers` and `StreamTotals` are; ledgers sweep out what has expired. All on one loop.
+    """
+
+    def __init__(
+        self,
+        settings: RoutingSettings,
+        *,
+        clock: Clock = time.monotonic,
+        make_ledger: MakeLedger = in_memory,
+        on_breaker: Callable[[Change], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.breakers = Breakers(clock, settings.breaker, on_change=on_breaker)
+        budget = settings.budget
+        self.budget = RetryBudget(fraction=budget.fraction, floor=budget.floor, window_s=budget.window_s)
+        self.totals = StreamTotals()
+        self.health: HealthMonitor | None = None
+        self.limiters: dict[tuple[Limit, ...], RateLimiter] = {}
+        self.slots: dict[int, Slots] = {}
+        self._make_ledger = make_ledger
+        self._running: Counter[str] = Counter()
+
+    # -- what the router asks (`router.RouteState`) -------------------------------------------------------------------
+
+    def running(self, route: Route) -> int:
+        """The requests that the model has under way, waiting ones too."""
+        return self._running[route.name]
+
+    @property
+    def all_running(self) -> int:
+        """The requests under way at all models."""
+        return self._running.total()
+
+    def obstacle(self, route: Route) -> str | None:
+        """Why the model can hardly answer now: its provider is not well, or its breaker is open."""
+        if self.health is not None and not self.health.usable(route.provider.name):
+            return f"{route.provider.name} is not well ({self.health[route.provider.name].reason})"
+        breaker = self.breakers.find(route.provider.name, route.model)
+        if breaker is not None and breaker.state is State.OPEN:
+            return f"its circuit is open ({breaker.cause})"
+        return None
+
+    # -- what a request passes ----------------------------------------------------------------------------------------
+
+    def admit(self, key: str, quota: Quota, needs: Needs, wait_s: float, exchange: Exchange) -> Operator:
+        """Subscribe when `key`'s quota allows it, within `wait_s` seconds in all; see the two gates.
+
+        The slot comes first, so that a request which waits for one has not taken anything of the minute in which it is
+        not sent.
+        """
+        limits = _limits_of(quota)
+
+        def admitted(source: Observable[StreamToken]) -> Observable[StreamToken]:
+            if not limits and quota.streams is None:
+                return source
+
+            def enter(scheduler: SchedulerBase | None) -> Observable[StreamToken]:
+                deadline_s = self.clock() + wait_s
+
+                def limited(_: SchedulerBase | None) -> Observable[StreamToken]:
+                    left_s = max(0.0, deadline_s - self.clock())
+                    estimate = _estimate(needs, quota)
+                    limiter = self._limiter(limits)
+                    return source.pipe(
+                        rate_limit_gate(limiter, key, estimate=estimate, max_wait_s=left_s, exchange=exchange)
+                    )
+
+                within = deferred(limited) if limits else source
+                if quota.streams is None:
+                    return within
+                return within.pipe(concurrency_gate(self._slots(quota.streams), key, max_wait_s=wait_s))
+
+            return deferred(enter)
+
+        return admitted
+
+    def counted(self, route: Route, *, others: bool) -> Operator:
+        """Count the request as one that `route` has under way, and let health know of a whole answer.
+
+        `others` says that further models may be asked: then what could not even be said to this one, so that nothing
+        was sent, is one of those errors that another may have an answer to. Tokens pass untouched.
+        """
+        name, provider = route.name, route.provider.name
+
+        def counting(source: Observable[StreamToken]) -> Observable[StreamToken]:
+            def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
+                self._running[name] += 1
+                under_way = Disposable(lambda: self._leave(name))
+
+                def on_error(error: Exception) -> None:
+                    under_way.dispose()
+                    if (
+                        others
+                        and isinstance(error, ProviderError)
+                        and error.kind is ErrorKind.BAD_REQUEST
+                        and error.phase is Phase.ADMIT
+                    ):
+                        error.retry = Retry.OTHER_PROVIDER
+                    receiver.on_error(error)
+
+                def on_completed() -> None:
+                    under_way.dispose()
+                    if self.health is not None:
+                        self.health.served(provider)
+                    receiver.on_completed()
+
+                upstream = connect(source, Receiver(receiver.on_next, on_error, on_completed), scheduler)
+                return CompositeDisposable(upstream, under_way)
+
+            return Stage(on_subscribe)
+
+        return counting
+
+    def _leave(self, name: str) -> None:
+        self._running[name] -= 1
+        if not self._running[name]:
+            del self._running[name]
+
+    def _limiter(self, limits: tuple[Limit, ...]) -> RateLimiter:
+        limiter = self.limiters.get(limits)
+        if limiter is None:
+            limiter = self.limiters[limits] = RateLimiter(self._make_ledger(limits))
+        return limiter
+
+    def _slots(self, streams: int) -> Slots:
+        slots = self.slots.get(streams)
+        if slots is None:
+            slots = self.slots[streams] = Slots(streams)
+        return slots
+
+
+def deferred(make: Callable[[SchedulerBase | None], Observable[StreamToken]]) -> Observable[StreamToken]:
+    """What `make` gives, made anew at each subscription; as `reactivex.defer`, without its auto-detach in between."""
+
+    def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
+        return connect(make(scheduler), receiver, scheduler)
+
+    return Stage(on_subscribe)
+
+
+def _limits_of(quota: Quota) -> tuple[Limit, ...]:
+    limits = ((quota.requests, Unit.REQUESTS), (quota.tokens, Unit.TOKENS))
+    return tuple(Limit(amount, unit) for amount, unit in limits if amount is not None)
+
+
+def _estimate(needs: Needs, quota: Quota) -> int:
+    """The tokens to reserve. An answer that nobody bounds is only guessed: a guess refuses no request for good."""
+    if quota.tokens is None:
+        return 0
+    if needs.answer_is_bounded:
+        return needs.tokens
+    return max(needs.prompt_tokens, min(needs.tokens, quota.tokens))
