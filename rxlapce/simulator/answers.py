@@ -5,7 +5,7 @@ The prompt picks one by its words. Each begins by taking up the question, so tha
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -208,6 +208,33 @@ def choose(prompt: str, chance: random.Random) -> str:
     text = next((topic.text for topic in TOPICS if topic.words.search(prompt)), _GENERAL)
     opening = chance.choice(_OPENINGS)
     return f"{opening.format(words=_quote(prompt))}\n\n{text}" if prompt.strip() else text
+
+
+_SEEN_OF_PROMPT: Final = 64
+_SEEN_OF_WORD: Final = 8
+
+
+def where_one_may_begin(text: str) -> Iterator[int]:
+    """The places in `text` from which on it could be the beginning of an answer to what stands before, in order.
+
+    A few places at most unless the text quotes itself, since an opening takes up the first word. Time: linear.
+    """
+    blank = len(text) - len(text.lstrip())
+    unasked = [topic.text for topic in TOPICS] + [_GENERAL]
+    yield from (at for at in range(blank + 1) if any(_agree(text, at, beginning) for beginning in unasked))
+    openings = [opening.partition("{words}")[0] for opening in _OPENINGS]
+    firsts = {opening[0] for opening in openings}
+    for at, character in enumerate(text):
+        if at > blank and character in firsts:
+            word = next(iter(_quote(text[: min(at, _SEEN_OF_PROMPT)]).split()), "")[:_SEEN_OF_WORD]
+            if any(_agree(text, at, opening + word) for opening in openings):
+                yield at
+
+
+def _agree(text: str, at: int, beginning: str) -> bool:
+    """Whether the text from `at` on and the beginning are the same, as far as the shorter one goes."""
+    left = len(text) - at
+    return left > 0 and (text.startswith(beginning, at) or (left < len(beginning) and beginning.startswith(text[at:])))
 
 
 def after_tools(results: Sequence[str]) -> str:

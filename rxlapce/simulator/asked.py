@@ -4,6 +4,7 @@ Unknown members are accepted, as the vendors do; what they answer with HTTP 400 
 """
 
 from collections.abc import Iterable, Mapping
+from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -39,11 +40,28 @@ class OfferedTool(msgspec.Struct, frozen=True):
     schema: dict[str, Any]
 
 
+class Voice(Enum):
+    """Who speaks in a turn."""
+
+    USER = auto()
+    MODEL = auto()
+    OTHER = auto()  # the system, a tool, or an item that nobody says
+
+
+class Spoken(msgspec.Struct, frozen=True):
+    """A turn by its words alone: `text` as it was said, character for character, and the tool `results` it brings."""
+
+    voice: Voice
+    text: str = ""
+    results: tuple[str, ...] = ()
+
+
 class Asked(msgspec.Struct, frozen=True):
     """What was asked. `prompt` is the last user turn's text, `heard` the text of all turns (it is what is counted).
 
     `json_schema` is what the answer must fit: {} is any JSON object, None any text. `encrypted`: reasoning is wanted
-    back in a sealed form too; `hide_reasoning`: only so. `repeated` are the members that the answer repeats.
+    back in a sealed form too; `hide_reasoning`: only so. `repeated` are the members that the answer repeats. `turns` is
+    the conversation; () where the request is one text to go on from.
     """
 
     model: str
@@ -67,6 +85,7 @@ class Asked(msgspec.Struct, frozen=True):
     encrypted: bool = False
     hide_reasoning: bool = False
     repeated: Mapping[str, Any] = {}
+    turns: tuple[Spoken, ...] = ()
 
 
 _T = TypeVar("_T")

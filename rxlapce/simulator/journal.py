@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from rxlapce.simulator.options import Options
 from rxlapce.simulator.reply import Reply
 
 
@@ -48,6 +49,8 @@ class Served:
 
     `tokens` and `bytes` count what was handed to the network. `paused_by_client` is True while a write waits because
     the client does not read. `replies` is what was composed, one for each choice, before any dialect said it.
+    `continued`: it is the rest of an answer that the conversation had the beginning of. `model` is the plain name that
+    was asked for and `options` how it behaves; None if it was refused unread. When it came is `request.at_s`.
     """
 
     request: Received
@@ -59,6 +62,9 @@ class Served:
     outcome: Outcome | None = None
     ended_at_s: float | None = None
     replies: tuple[Reply, ...] = ()
+    continued: bool = False
+    model: str | None = None
+    options: Options | None = None
 
 
 class Journal:

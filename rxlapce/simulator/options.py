@@ -113,6 +113,13 @@ class Options:
     keepalive: float = _number("seconds of silence between keep-alives (comment or ping); 0 for none", 0.0, 0, _HOUR_S)
     split: int | None = _count("bytes a write, wherever that cuts; 0 is a seeded random number", None, 0, 1 << 20)
     crlf: int = _count("1 ends lines with CR LF", 0, 0, 1)
+    steady: int = _count(
+        "1: the seed and the prompt alone decide what is said, and a begun answer is gone on with", 0, 0, 1
+    )
+    overlap: int = _count(
+        "characters of a begun answer that are said again before it goes on (steady=1)", 0, 0, 1 << 20
+    )
+    prefill: int = _count("0 refuses a conversation that ends in an assistant's turn, with the vendor's 400", 1, 0, 1)
 
     @property
     def fault_after(self) -> int:

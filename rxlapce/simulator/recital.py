@@ -11,7 +11,7 @@ from rxlapce.simulator.ollama import routes as ollama_routes
 from rxlapce.simulator.openai import routes as openai_routes
 from rxlapce.simulator.options import Options, parse
 from rxlapce.simulator.play import Close, Step, play
-from rxlapce.simulator.reply import compose
+from rxlapce.simulator.steady import give
 from rxlapce.simulator.tokenizer import seeded
 
 Recited = Literal["chat_completions", "responses", "completions", "messages", "ollama"]
@@ -54,4 +54,4 @@ def recite(
     asked = route.read(body, Where(path=route.path))
     wire = route.wire(asked, chance)
     options = parse(asked.options, defaults)
-    return play(wire, wire.events(compose(asked, options, chance)), options, chance)
+    return play(wire, wire.events(give(asked, options, chance, seed=seed).replies), options, chance)

@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Iterator
 from enum import Enum, auto
+from itertools import accumulate, takewhile
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from rxlapce.simulator import answers
 from rxlapce.simulator.asked import Asked, OfferedTool
 from rxlapce.simulator.example import example, object_example
 from rxlapce.simulator.options import Ending, Options
-from rxlapce.simulator.tokenizer import count_pieces, endless, exactly, tokenize
+from rxlapce.simulator.tokenizer import after, count_pieces, endless, exactly, tokenize
 
 
 class End(Enum):
@@ -34,7 +35,10 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """One choice's answer. Its pieces are made as they are taken, so a reply of a million tokens costs no memory."""
+    """One choice's answer. Its pieces are made as they are taken, so a reply of a million tokens costs no memory.
+
+    `start`: so many characters of the text have been said before; the pieces and `text_tokens` are what follows.
+    """
 
     text: str
     text_tokens: int
@@ -42,10 +46,11 @@ class Reply(msgspec.Struct, frozen=True):
     calls: tuple[Call, ...]
     end: End
     stop_sequence: str | None = None
+    start: int = 0
 
     def text_pieces(self) -> Iterator[str]:
         """The answer's `text_tokens` pieces."""
-        return exactly(endless(self.text, answers.chapter), self.text_tokens)
+        return exactly(after(_endless(self.text), self.start), self.text_tokens)
 
     def reasoning_pieces(self) -> Iterator[str]:
         """The reasoning's `reasoning_tokens` pieces."""
@@ -70,31 +75,71 @@ def prompt_tokens(asked: Asked) -> int:
     return count_pieces(asked.heard) + _IMAGE_TOKENS * asked.images + _TEMPLATE_TOKENS
 
 
-def compose(asked: Asked, options: Options, chance: random.Random) -> tuple[Reply, ...]:
-    """One reply for each choice that the request asks for."""
-    return tuple(_reply(asked, options, chance) for _ in range(asked.choices))
+class _Whole(msgspec.Struct, frozen=True):
+    """An answer before any limit: its text or its calls, and how many tokens of text it has."""
+
+    calls: tuple[Call, ...]
+    text: str
+    tokens: int
+    stop_sequence: str | None
 
 
-def _reply(asked: Asked, options: Options, chance: random.Random) -> Reply:
-    calls = _calls(asked, options, chance)
-    refused = options.finish is Ending.REFUSAL
-    text, stop_sequence = ("", None) if calls else _text(asked, refused, chance)
-    wanted = len(tokenize(text)) if options.tokens is None else options.tokens
+def compose(asked: Asked, options: Options, chance: random.Random, *, said: str = "") -> tuple[Reply, ...]:
+    """One reply for each choice that the request asks for.
+
+    With `said`, a beginning of the answer (`begins_with`), the rest of it: `max_tokens` is the rest's alone.
+    """
+    return tuple(_reply(asked, options, chance, said) for _ in range(asked.choices))
+
+
+def begins_with(asked: Asked, options: Options, chance: random.Random, said: str) -> bool:
+    """Whether `said` is a beginning of the answer, or all of it, whatever `max_tokens` leaves of it."""
+    whole, at = _whole(asked, options, chance), 0
+    for piece in exactly(_endless(whole.text), whole.tokens):
+        if not said.startswith(piece, at):
+            return piece.startswith(said[at:])
+        at += len(piece)
+    return at == len(said)
+
+
+def _reply(asked: Asked, options: Options, chance: random.Random, said: str) -> Reply:
+    whole = _whole(asked, options, chance)
+    start = max(len(said) - options.overlap, 0)
+    spent = _whole_pieces(whole.text, start)
+    wanted = max(whole.tokens - spent, 0)
     reasoning = options.reasoning if options.reasoning is not None else _THINKING_TOKENS * asked.thinking
     budget = max(asked.max_tokens or wanted + reasoning, 1)
     reasoning = min(reasoning, budget)
     tokens = min(wanted, budget - reasoning)
     if options.finish is Ending.CONTENT_FILTER and options.tokens is None:
-        tokens = min(tokens, max(wanted // 3, 1))
+        tokens = min(tokens, max(max(whole.tokens // 3, 1) - spent, 0))
     cut = tokens < wanted
     return Reply(
-        text=text or answers.choose(asked.prompt, chance),
+        text=whole.text,
         text_tokens=tokens,
         reasoning_tokens=reasoning,
-        calls=() if cut else calls,
-        end=_end(options.finish, cut=cut, calls=bool(calls), stop_sequence=stop_sequence),
-        stop_sequence=None if cut else stop_sequence,
+        calls=() if cut else whole.calls,
+        end=_end(options.finish, cut=cut, calls=bool(whole.calls), stop_sequence=whole.stop_sequence),
+        stop_sequence=None if cut else whole.stop_sequence,
+        start=start,
     )
+
+
+def _whole(asked: Asked, options: Options, chance: random.Random) -> _Whole:
+    calls = _calls(asked, options, chance)
+    text, stop_sequence = ("", None) if calls else _text(asked, options.finish is Ending.REFUSAL, chance)
+    tokens = len(tokenize(text)) if options.tokens is None else options.tokens
+    return _Whole(calls, text or answers.choose(asked.prompt, chance), tokens, stop_sequence)
+
+
+def _endless(text: str) -> Iterator[str]:
+    return endless(text, answers.chapter)
+
+
+def _whole_pieces(text: str, chars: int) -> int:
+    """How many pieces lie wholly within the first `chars` characters."""
+    ends = accumulate(map(len, _endless(text)))
+    return sum(1 for _ in takewhile(lambda end: end <= chars, ends))
 
 
 def _end(finish: Ending, *, cut: bool, calls: bool, stop_sequence: str | None) -> End:

@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Self, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
 
 from aiohttp import web
 
@@ -17,10 +17,10 @@ from rxlapce.simulator.journal import Journal, Outcome, Received, Served
 from rxlapce.simulator.metronome import Metronome
 from rxlapce.simulator.options import HEADER, REFUSALS, BadOption, Fault, Options, parse
 from rxlapce.simulator.play import Close, play, play_whole
-from rxlapce.simulator.reply import compose
 from rxlapce.simulator.route import PlainRoute, Route
 from rxlapce.simulator.routes import PLAIN_ROUTES, ROUTES, VENDORS
 from rxlapce.simulator.stage import Stage, silence
+from rxlapce.simulator.steady import ends_in_the_models_turn, give
 from rxlapce.simulator.tokenizer import seeded
 from rxlapce.simulator.vendor import HttpError, Vendor
 from rxlapce.simulator.wire import Wire
@@ -36,6 +36,15 @@ class _Refused(Exception):
         self.error = error
 
 
+class _Wish(NamedTuple):
+    """What `times` is counted by: where, in what words, and what `by_model` gave."""
+
+    path: str
+    header: str
+    model: str = ""
+    given: Options | None = None
+
+
 class Simulator:
     """A provider that speaks every dialect in `rxlapce.simulator.routes`, and misbehaves on request.
 
@@ -48,7 +57,13 @@ class Simulator:
     `port` 0 takes a free one. `send_buffer_bytes` makes the kernel's buffer small, so that a client that does not read
     is felt early. `on_served` is called as each request ends. The last `keep` requests are remembered.
 
-    Runs on the loop that entered it; leaving ends all streams at once.
+    `by_model` is asked at each request to a model, with the model's plain name; the options that it gives stand in the
+    place of `defaults`, which None leaves. It may answer differently each time: behaviour can change as time goes by.
+    While `outage` is set, every request of any kind is refused with that HTTP status (400 to 599), in the vendor's
+    words; streams that have begun go on.
+
+    Runs on the loop that entered it; leaving ends all streams at once. It can be started again, and so can another one
+    on the same port, at once.
     """
 
     def __init__(
@@ -59,6 +74,7 @@ class Simulator:
         port: int = 0,
         api_key: Secret | None = None,
         defaults: Options | None = None,
+        by_model: Callable[[str], Options | None] | None = None,
         send_buffer_bytes: int | None = None,
         on_served: Callable[[Served], None] | None = None,
         keep: int = 10_000,
@@ -67,15 +83,17 @@ class Simulator:
         self._address = (host, port)
         self._api_key = api_key
         self._defaults = defaults or Options()
+        self._by_model = by_model
         self._send_buffer_bytes = send_buffer_bytes
         self._on_served = on_served
         self._journal = Journal(keep)
         self._metronome = Metronome()
-        self._seen: Counter[tuple[str, str, str]] = Counter()
+        self._seen: Counter[_Wish] = Counter()
         self._handlers: set[asyncio.Task[object] | None] = set()
         self._stopping = False
         self._runner: web.AppRunner | None = None
         self.base_url = ""
+        self.outage: int | None = None
 
     # -- running ----------------------------------------------------------------------------------------------------
 
@@ -89,6 +107,7 @@ class Simulator:
         app.router.add_get("/health", self._health)
         app.router.add_route("*", "/{path:.*}", self._not_found)
         listener = self._listen()
+        self._stopping = False
         # Handlers are cancelled when their client leaves: that is how a disconnect is noticed in the midst of silence.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -159,12 +178,17 @@ class Simulator:
 
     # -- requests ---------------------------------------------------------------------------------------------------
 
-    async def _health(self, _request: web.Request) -> web.Response:
+    async def _health(self, request: web.Request) -> web.Response:
+        if self.outage is not None:
+            return await self._not_found(request)
         return web.json_response({"status": "ok", "open_streams": self.open_streams})
 
     async def _not_found(self, request: web.Request) -> web.Response:
         vendor = _host(request)
-        return _error(vendors.not_found(vendor, request.method, request.path), vendor, self._chance(request))
+        error = vendors.not_found(vendor, request.method, request.path)
+        if self.outage is not None:
+            error = vendors.error_for(vendor, self.outage)
+        return _error(error, vendor, self._chance(request))
 
     def _chance(self, request: web.Request) -> random.Random:
         """The chance of a request whose body does not matter."""
@@ -192,7 +216,7 @@ class Simulator:
             options = parse(asked_by_header)
         except BadOption as error:
             raise _Refused(vendors.bad_request(vendor, str(error))) from None
-        if options.times and self._is_over(request.path, "", "", asked_by_header, options.times):
+        if options.times and self._is_over(_Wish(request.path, asked_by_header), options.times):
             options = options.well_behaved()
         fault: Fault | int | None = options.fault if options.fault in REFUSALS else options.status
         if fault is not None:
@@ -222,44 +246,50 @@ class Simulator:
         chance = seeded(self._seed, request.path, served.request.body, asked_by_header)
         stage = Stage(request, served, self._journal, self._metronome)
         try:
-            asked, options = self._understand(served.request, route, _where(request), asked_by_header)
+            asked, options = self._understand(served, route, _where(request), asked_by_header)
+            if options.fault is Fault.HANG:
+                await silence()
+            if options.fault is Fault.RESET and options.after is None:
+                stage.close(Close.RESET)
+                return web.Response(), Outcome.CUT
+            _check_ending(asked, options, route.vendor)
         except _Refused as refused:
             served.status = refused.error.status
             return _error(refused.error, route.vendor, chance), Outcome.REFUSED
-        if options.fault is Fault.HANG:
-            await silence()
-        if options.fault is Fault.RESET and options.after is None:
-            stage.close(Close.RESET)
-            return web.Response(), Outcome.CUT
         wire = route.wire(asked, chance)
-        served.replies = replies = compose(asked, options, chance)
+        given = give(asked, options, chance, seed=self._seed)
+        served.replies, served.continued = given.replies, given.continued
         served.status = 200
         if not asked.stream:
-            tokens = sum(reply.output_tokens for reply in replies)
-            steps = play_whole(wire.unary(replies), tokens, options)
+            tokens = sum(reply.output_tokens for reply in given.replies)
+            steps = play_whole(wire.unary(given.replies), tokens, options)
             return await stage.perform(_headers(wire, "application/json"), steps)
         self._journal.stream_opened(served)
-        steps = play(wire, wire.events(replies), options, chance)
+        steps = play(wire, wire.events(given.replies), options, chance)
         return await stage.perform(_headers(wire, wire.stream_type), steps)
 
     # -- before the answer ------------------------------------------------------------------------------------------
 
-    def _understand(self, request: Received, route: Route, where: Where, asked_by_header: str) -> tuple[Asked, Options]:
-        """What is asked, and how to behave. Raises `_Refused`."""
-        vendor = route.vendor
+    def _understand(self, served: Served, route: Route, where: Where, asked_by_header: str) -> tuple[Asked, Options]:
+        """What is asked, and how to behave; `served` tells it too. Raises `_Refused`."""
+        vendor, request = route.vendor, served.request
         key = self._check_key(request, vendor)
         for header, message in vendor.demands.items():
             if header not in request.headers:
                 raise _Refused(vendors.bad_request(vendor, message))
         try:
             asked = route.read(request.body, where)
-            options = parse(asked_by_header, parse(asked.options, self._defaults))
+            served.model = asked.model
+            given = self._by_model(asked.model) if self._by_model is not None else None
+            options = parse(asked_by_header, parse(asked.options, given or self._defaults))
         except BadBody as error:
             raise _Refused(vendors.bad_request(vendor, str(error), error.param)) from None
         except BadOption as error:
             raise _Refused(vendors.bad_request(vendor, str(error), "model")) from None
-        if options.times and self._is_over(request.path, asked.model, asked.options, asked_by_header, options.times):
+        wish = _Wish(request.path, asked_by_header, f"{asked.model}:{asked.options}", given)
+        if options.times and self._is_over(wish, options.times):
             options = options.well_behaved()
+        served.options = options
         fault: Fault | int | None = options.fault if options.fault in REFUSALS else options.status
         if fault is None and options.fault is Fault.ERROR and not asked.stream:
             fault = Fault.ERROR
@@ -268,18 +298,25 @@ class Simulator:
             raise _Refused(vendors.error_for(vendor, fault, model=asked.model, key=key, wait_s=wait_s))
         return asked, options
 
-    def _is_over(self, path: str, model: str, suffix: str, header: str, times: int) -> bool:
+    def _is_over(self, wish: _Wish, times: int) -> bool:
         """Whether this very wish has been met `times` times before."""
-        wish = (path, f"{model}:{suffix}", header)
         self._seen[wish] += 1
         return self._seen[wish] > times
 
     def _check_key(self, request: Received, vendor: Vendor) -> str:
-        """The key that the request carries ("" if none). Raises `_Refused` if another one is demanded."""
+        """The key that the request carries ("" if none). Raises `_Refused` in an outage, or for another key's sake."""
         key = vendor.key(request)
+        if self.outage is not None:
+            raise _Refused(vendors.error_for(vendor, self.outage, key=key))
         if not vendor.accepts(request, self._api_key):
             raise _Refused(vendors.error_for(vendor, Fault.AUTH, key=key))
         return key
+
+
+def _check_ending(asked: Asked, options: Options, vendor: Vendor) -> None:
+    """Raise `_Refused` for a turn of the model's at the end, unless it may be gone on with."""
+    if not options.prefill and ends_in_the_models_turn(asked):
+        raise _Refused(vendors.bad_request(vendor, vendor.no_prefill, "messages"))
 
 
 # -- routes ---------------------------------------------------------------------------------------------------------

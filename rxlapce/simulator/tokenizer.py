@@ -68,6 +68,20 @@ def exactly(pieces: Iterator[str], number: int) -> Iterator[str]:
     return islice(pieces, number)
 
 
+def after(pieces: Iterator[str], chars: int) -> Iterator[str]:
+    """What is left of the pieces without their first `chars` characters; the cut may go through a piece."""
+    return _after(pieces, chars) if chars else pieces
+
+
+def _after(pieces: Iterator[str], chars: int) -> Iterator[str]:
+    for piece in pieces:
+        if chars < len(piece):
+            yield piece[chars:]
+            break
+        chars -= len(piece)
+    yield from pieces
+
+
 def seeded(*parts: str | bytes | int) -> random.Random:
     """A source of chance that is the same for the same `parts`, on every machine and in every process."""
     digest = hashlib.blake2b(digest_size=16)

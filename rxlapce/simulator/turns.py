@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from rxlapce.simulator.asked import joined
+from rxlapce.simulator.asked import Spoken, Voice, joined
 
 
 class Part(msgspec.Struct):
@@ -73,3 +73,23 @@ def last_results(turns: Sequence[Turn]) -> tuple[str, ...]:
             break
         results.append(text_of(turn.content))
     return tuple(reversed(results))
+
+
+_VOICES: Final = {"user": Voice.USER, "assistant": Voice.MODEL}
+
+
+def spoken(turns: Sequence[Turn]) -> tuple[Spoken, ...]:
+    """The conversation by its words; what a tool said is a result, in a turn of its own or in the user's."""
+    return tuple(_spoken(turn) for turn in turns)
+
+
+def _spoken(turn: Turn) -> Spoken:
+    if turn.role == "tool":
+        return Spoken(Voice.OTHER, results=(text_of(turn.content),))
+    voice, content = _VOICES.get(turn.role, Voice.OTHER), turn.content or ""
+    if isinstance(content, str):
+        return Spoken(voice, content)
+    results = tuple(text_of(part.content) for part in content if part.type == "tool_result")
+    # The pieces of a model's turn follow one another without a line end: they were one text when it said them.
+    said = "".join(part.text for part in content if part.type == "text") if voice is Voice.MODEL else _own_text(content)
+    return Spoken(voice, said, results)

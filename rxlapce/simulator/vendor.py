@@ -47,6 +47,12 @@ class Wait(msgspec.Struct, frozen=True):
 REQUEST_ID: Final = "req_011C____________________"
 
 
+#: What Anthropic says of `prefill=0`.
+NO_PREFILL: Final = (
+    "This model does not support assistant message prefill. The conversation must end with a user message."
+)
+
+
 def key_in(*headers: str) -> Callable[[Received], str]:
     """Reads the key from the first of these headers that came; from `authorization` without its `Bearer `."""
 
@@ -71,7 +77,8 @@ class Vendor:
     for unknown paths that begin with `home`. `request_id` makes the header with the request's id. `demands` names the
     headers without which a request is refused, and what is said then. `proxied`: 502, 520 and 524 are HTML pages of a
     proxy in front. Whether a request may pass is decided by `admits`, which gets the demanded key or None; without it,
-    by comparing the demanded key, if there is one, with what `key` reads.
+    by comparing the demanded key, if there is one, with what `key` reads. `no_prefill` is the message of `prefill=0`;
+    Anthropic's stands for those of the vendors who take any conversation.
     """
 
     name: str
@@ -86,6 +93,7 @@ class Vendor:
     demands: Mapping[str, str] = field(default_factory=dict[str, str])
     proxied: bool = True
     admits: Callable[[Received, Secret | None], bool] | None = None
+    no_prefill: str = NO_PREFILL
 
     def accepts(self, request: Received, demanded: Secret | None) -> bool:
         """Whether the request carries the key that it must."""

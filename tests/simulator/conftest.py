@@ -1,4 +1,4 @@
-"""What the simulator's tests share: recordings, and a client on a running simulator."""
+"""What the simulator's tests share: recordings, and clients, one of them of ours, on a running simulator."""
 
 import os
 from collections.abc import AsyncIterator
@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from rxlapce.providers.http import HttpClient
 from rxlapce.simulator import Simulator
 
 
@@ -29,3 +30,9 @@ async def simulator() -> AsyncIterator[Simulator]:
 async def client(simulator: Simulator) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(simulator.base_url, headers={"anthropic-version": "2023-06-01"}) as session:
         yield session
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[HttpClient]:
+    async with HttpClient() as opened:
+        yield opened

@@ -38,6 +38,9 @@ def test_pairs_are_put_over_the_base() -> None:
         ("tps=nan", "tps=nan: expected a number"),
         ("tokens=1.5", "tokens=1.5: expected a whole number from 0"),
         ("status=200", "status=200: expected a whole number from 400 to 599"),
+        ("steady=2", "steady=2: expected a whole number from 0 to 1"),
+        ("prefill=yes", "prefill=yes: expected a whole number from 0 to 1"),
+        ("overlap=-1", "overlap=-1: expected a whole number from 0 to 1.04858e\\+06"),
         ("jitter=2", "jitter=2: expected a number from 0 to 1"),
     ],
 )

@@ -7,7 +7,7 @@ import msgspec
 
 from rxlapce.simulator.asked import NOWHERE, Asked, BadBody, OfferedTool, Where, check_max_tokens, decode_body, joined
 from rxlapce.simulator.options import split_model
-from rxlapce.simulator.turns import Part, Turn, images_in, last_prompt, text_of
+from rxlapce.simulator.turns import Part, Turn, images_in, last_prompt, spoken, text_of
 
 
 class _Tool(msgspec.Struct):
@@ -87,6 +87,7 @@ def read_messages(body: bytes, _where: Where = NOWHERE) -> Asked:
         json_schema=wanted.schema if wanted else None,
         thinking=said.thinking is not None and said.thinking.type in ("enabled", "adaptive"),
         hide_reasoning=said.thinking is not None and said.thinking.display == "omitted",
+        turns=spoken(said.messages),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from rxlapce.simulator.anthropic.messages_request import read_messages
-from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where, joined
+from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Spoken, Voice, Where, joined
 from rxlapce.simulator.openai.chat_request import read_chat
 
 #: Bedrock's own version, and the one that Anthropic's Python SDK sends to every cloud (2.12, seen 2026-11-22).
@@ -189,12 +189,20 @@ def _converse(said: _Converse, where: Where, *, stream: bool) -> Asked:
         tool_results=tuple(_text(block) for block in last if block.tool_result),
         json_schema=_answer_schema(said.output_config),
         thinking=thinking is not None and thinking.type in ("enabled", "adaptive"),
+        turns=tuple(_spoken(turn) for turn in said.messages),
     )
 
 
 def _answer_schema(config: _Output) -> dict[str, Any] | None:
     schema = config.text_format.structure.json_schema if config.text_format else None
     return None if schema is None else _decoded(dict[str, Any], schema.schema.encode())
+
+
+def _spoken(turn: _Turn) -> Spoken:
+    texts = [block.text for block in turn.content if block.text]
+    if turn.role == "assistant":
+        return Spoken(Voice.MODEL, "".join(texts))
+    return Spoken(Voice.USER, "\n".join(texts), tuple(_text(block) for block in turn.content if block.tool_result))
 
 
 def _contents(turns: Sequence[_Turn]) -> list[list[_Block]]:
@@ -327,11 +335,18 @@ def _prompted(body: bytes, where: Where) -> Asked:
     return _prompt(where, said.prompt, said.max_gen_len or said.max_tokens, said.stop or said.stop_sequences)
 
 
+_SPEAKERS: Final = {"USER": Voice.USER, "CHATBOT": Voice.MODEL}
+
+
 def _command_r(body: bytes, where: Where) -> Asked:
     said = _decoded(_CommandR, body)
     heard = joined([*(str(turn.get("message", "")) for turn in said.chat_history), said.message])
     asked = _prompt(where, said.message, said.max_tokens, said.stop_sequences)
-    return msgspec.structs.replace(asked, heard=heard)
+    past = (
+        Spoken(_SPEAKERS.get(str(turn.get("role")), Voice.OTHER), str(turn.get("message", "")))
+        for turn in said.chat_history
+    )
+    return msgspec.structs.replace(asked, heard=heard, turns=(*past, Spoken(Voice.USER, said.message)))
 
 
 def _prompt(where: Where, prompt: str, max_tokens: int | None, stop: Sequence[str]) -> Asked:

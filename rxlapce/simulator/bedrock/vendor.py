@@ -9,7 +9,7 @@ from rxlapce.secret import Secret
 from rxlapce.simulator.bedrock.padding import request_id
 from rxlapce.simulator.journal import Received
 from rxlapce.simulator.options import Fault
-from rxlapce.simulator.vendor import HttpError, Said, Vendor, Wait, key_in
+from rxlapce.simulator.vendor import NO_PREFILL, HttpError, Said, Vendor, Wait, key_in
 
 _SIGV4: Final = "AWS4-HMAC-SHA256 "
 
@@ -80,5 +80,6 @@ BEDROCK: Final = Vendor(
     request_id=request_id,
     key=key_of,
     proxied=False,
+    no_prefill=f"The model returned the following errors: {NO_PREFILL}",
     admits=_admits,
 )

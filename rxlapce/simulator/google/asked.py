@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from rxlapce.dialects.json_values import is_array, is_object
-from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Where, joined
+from rxlapce.simulator.asked import Asked, BadBody, OfferedTool, Spoken, Voice, Where, joined
 from rxlapce.simulator.google.request import (
     FREE,
     Body,
@@ -111,6 +111,7 @@ def read_generate(body: bytes, where: Where) -> Asked:
         json_schema=_answer_schema(config),
         thinking=thinks,
         hide_reasoning=thinks and not wanted.include_thoughts,
+        turns=tuple(_spoken(content) for content in said.contents),
     )
 
 
@@ -227,6 +228,12 @@ def _check_signatures(contents: Sequence[Content]) -> None:
 
 def _own_text(content: Content) -> str:
     return "\n".join(part.text for part in content.parts if part.text)
+
+
+def _spoken(content: Content) -> Spoken:
+    if content.role == "model":
+        return Spoken(Voice.MODEL, "".join(part.text for part in content.parts if part.text and not part.thought))
+    return Spoken(Voice.USER, _own_text(content), tuple(_results(content)))
 
 
 def _last_prompt(contents: Sequence[Content]) -> str:

@@ -163,6 +163,7 @@ GEMINI: Final = Vendor(
     request_id=_no_request_id,
     key=_gemini_key,
     proxied=False,
+    no_prefill="Please ensure that multiturn requests ends with a user role or a function response.",
 )
 VERTEX: Final = replace(
     GEMINI,
@@ -182,6 +183,7 @@ CLAUDE_ON_VERTEX: Final = replace(
     render=_render_claude,
     bad_request=ANTHROPIC.bad_request,
     request_id=ANTHROPIC.request_id,
+    no_prefill=ANTHROPIC.no_prefill,
 )
 
 

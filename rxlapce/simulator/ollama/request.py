@@ -6,7 +6,7 @@ import msgspec
 
 from rxlapce.simulator.asked import NOWHERE, Asked, BadBody, OfferedTool, Where, decode_body, joined, stops_of
 from rxlapce.simulator.options import split_model
-from rxlapce.simulator.turns import Turn, images_in, last_prompt, last_results, text_of
+from rxlapce.simulator.turns import Turn, images_in, last_prompt, last_results, spoken, text_of
 
 
 class _Function(msgspec.Struct):
@@ -50,6 +50,7 @@ def read_chat(body: bytes, _where: Where = NOWHERE) -> Asked:
         images=images_in(said.messages),
         tools=tools,
         tool_results=last_results(said.messages),
+        turns=spoken(said.messages),
     )
 
 

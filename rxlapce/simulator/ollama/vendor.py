@@ -21,9 +21,11 @@ _ERRORS: Final[Mapping[Fault | int, Said]] = {
 }
 
 
-def _render(said: Said, _wait: Wait) -> HttpError:
+def _render(said: Said, wait: Wait) -> HttpError:
+    """Ollama itself does not say when to come again; the proxies in front of it do."""
     body = msgspec.json.encode({"error": said.message})
-    return HttpError(said.status, body, content_type="application/json; charset=utf-8")
+    headers = {} if wait.wait_s is None else {"retry-after": f"{wait.wait_s:g}"}
+    return HttpError(said.status, body, headers, "application/json; charset=utf-8")
 
 
 def _bad_request(message: str, _param: str | None) -> Said:

@@ -17,7 +17,7 @@ from rxlapce.simulator.asked import (
     stops_of,
 )
 from rxlapce.simulator.options import split_model
-from rxlapce.simulator.turns import Turn, images_in, last_prompt, last_results, text_of
+from rxlapce.simulator.turns import Turn, images_in, last_prompt, last_results, spoken, text_of
 
 
 class _Function(msgspec.Struct):
@@ -106,6 +106,7 @@ def read_chat(body: bytes, where: Where = NOWHERE) -> Asked:
         json_schema=_schema(said.response_format),
         thinking=_thinks(said),
         hide_reasoning=said.reasoning is not None and said.reasoning.exclude,
+        turns=spoken(said.messages),
     )
 
 

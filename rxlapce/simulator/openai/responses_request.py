@@ -10,6 +10,8 @@ from rxlapce.simulator.asked import (
     Asked,
     BadBody,
     OfferedTool,
+    Spoken,
+    Voice,
     Where,
     check_max_tokens,
     decode_body,
@@ -154,6 +156,7 @@ def read_responses(body: bytes, where: Where = NOWHERE) -> Asked:
         encrypted=_ENCRYPTED in (said.include or ()),
         hide_reasoning=reasoning is not None and not (reasoning.summary or reasoning.generate_summary),
         repeated=_repeated(_members.decode(body), _said.decode(body)),
+        turns=tuple(_spoken(item) for item in items),
     )
 
 
@@ -202,6 +205,18 @@ def _last_results(items: Sequence[_Item]) -> tuple[str, ...]:
             break
         results.append(_text(item.output))
     return tuple(reversed(results))
+
+
+_VOICES: Final = {"user": Voice.USER, "assistant": Voice.MODEL}
+
+
+def _spoken(item: _Item) -> Spoken:
+    if item.type == "function_call_output":
+        return Spoken(Voice.OTHER, results=(_text(item.output),))
+    voice = _VOICES.get(item.role, Voice.OTHER)
+    if voice is Voice.MODEL and isinstance(item.content, list):
+        return Spoken(voice, "".join(part.text for part in item.content))
+    return Spoken(voice, _text(item.content))
 
 
 def _repeated(members: dict[str, Any], said: _Said) -> dict[str, Any]:
