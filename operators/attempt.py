@@ -25,7 +25,7 @@ class Ongoing:
         self.tokens = 0
         self.usage: Usage | None = None
         if exchange is not None:
-            # Here too, and not by the source alone: a gate or a breaker may refuse before the source is subscribed to.
+            # Not left to the source, to which a gate or a breaker may never let it come.
             exchange.begin_attempt()
 
     def note(self, error: Exception | None = None, *, finished: bool = False) -> None:

@@ -263,6 +263,7 @@ def from_reads(open_reads: OpenReads, exchange: Exchange, tasks: Tasks) -> Obser
     def on_subscribe(receiver: Receiver[bytes], scheduler: SchedulerBase | None) -> DisposableBase:
         loop = asyncio.get_running_loop()
         disposed = False
+        exchange.begin_attempt()  # before the task runs: limits are set as soon as this returns
 
         async def pump() -> None:
             try:

@@ -228,7 +228,7 @@ class HttpClient:
             else:  # aiohttp's own, which has no other limit than the one on connecting
                 late, phase, said = TimeLimit.CONNECT, Phase.CONNECT, f"no connection within {connect_s:g} s"
             raise told_by(StreamTimeout(late, said, phase, exchange), call, exchange) from None
-        except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
+        except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             # Without the cause, which holds the proxy's password.
             raise _as_provider_error(error, Phase.CONNECT, call, exchange) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -318,7 +318,7 @@ def _as_provider_error(error: Exception, phase: Phase, call: HttpCall, exchange:
     elif isinstance(error, aiohttp.ClientHttpProxyError):
         retry = Retry.SAME if error.status >= 500 else Retry.OTHER_PROVIDER
         what = f"the proxy did not connect: {error.status} {error.message}"
-    elif isinstance(error, aiohttp.InvalidURL):
+    elif isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         # It says the URL, which may be the proxy's, with a password.
         kind, phase, retry = ErrorKind.BAD_REQUEST, Phase.CONNECT, Retry.OTHER_PROVIDER
         what = "no usable URL, or no usable proxy"

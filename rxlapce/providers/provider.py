@@ -183,7 +183,6 @@ def _asked(
 
     def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
         exchange.provider, exchange.model = provider.name, model
-        exchange.begin_attempt()
         try:
             api = provider.api(request, model)
             call = provider.call(api, request, model, stream=stream)

@@ -253,7 +253,7 @@ def test_without_limits_the_source_is_handed_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["headers_s", "first_token_s", "idle_s", "min_tokens_per_s", "rate_window_s", "total_s"]
+    "name", ["connect_s", "headers_s", "first_token_s", "idle_s", "min_tokens_per_s", "rate_window_s", "total_s"]
 )
 @pytest.mark.parametrize("limit", [0, -1, float("nan")])
 def test_a_limit_that_is_not_above_zero_is_refused(name: str, limit: float) -> None:

@@ -1,4 +1,4 @@
-"""The limits on the headers, and on how slow an answer may be."""
+"""The limits on connecting, on the headers, and on how slow an answer may be."""
 
 import pytest
 from reactivex.subject import Subject
@@ -38,6 +38,25 @@ def timeout(message: Recorded[StreamToken]) -> StreamTimeout:
     assert isinstance(error, StreamTimeout)
     assert (error.kind, error.retry) == (ErrorKind.TIMEOUT, Retry.OTHER_PROVIDER)
     return error
+
+
+# -- connecting -------------------------------------------------------------------------------------------------------
+
+
+def test_without_an_exchange_the_client_could_not_be_told_how_long_to_connect() -> None:
+    with pytest.raises(ValueError, match="connect_s needs the exchange"):
+        stream_timeouts(connect_s=1)
+
+
+def test_the_limit_on_connecting_stands_in_the_exchange_while_the_stream_runs(clock: Clocked) -> None:
+    exchange = Exchange()
+    seen: list[float | None] = []
+    for time_s in (199, 201, 209, 211):
+        clock.at(time_s, lambda: seen.append(exchange.connect_s))
+    sent: list[Recorded[StreamToken]] = [on_next(205, FINISH), on_completed(210)]
+    assert run(clock, stream_timeouts(connect_s=2, exchange=exchange), *sent) == sent
+    assert seen == [None, 2, 2, None]
+    assert clock.timers == []  # it is the HTTP client that looks at the clock
 
 
 # -- headers ----------------------------------------------------------------------------------------------------------
