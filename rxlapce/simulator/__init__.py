@@ -7,6 +7,9 @@
     request -> asked -> reply: what is said -> wire: in whose bytes -> play: when, and how it breaks -> stage: socket
 
 Everything before the stage is pure: `recite` gives a stream's steps without a server.
+
+To play a provider that fails and another that takes over: `Simulator(by_model=...)` and `outage` change behaviour as
+time goes by, and with `steady=1` one simulator goes on with the answer that another broke off (`steady.py`).
 """
 
 from rxlapce.simulator.journal import Outcome, Received, Served

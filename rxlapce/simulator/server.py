@@ -180,14 +180,19 @@ class Simulator:
 
     async def _health(self, request: web.Request) -> web.Response:
         if self.outage is not None:
-            return await self._not_found(request)
+            return self._nobodys(request)
         return web.json_response({"status": "ok", "open_streams": self.open_streams})
 
     async def _not_found(self, request: web.Request) -> web.Response:
+        return self._nobodys(request)
+
+    def _nobodys(self, request: web.Request) -> web.Response:
+        """The error of an address that is no vendor's own, in the words of the likeliest one."""
         vendor = _host(request)
-        error = vendors.not_found(vendor, request.method, request.path)
         if self.outage is not None:
             error = vendors.error_for(vendor, self.outage)
+        else:
+            error = vendors.not_found(vendor, request.method, request.path)
         return _error(error, vendor, self._chance(request))
 
     def _chance(self, request: web.Request) -> random.Random:
