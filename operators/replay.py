@@ -33,10 +33,11 @@ class RecordedError(msgspec.Struct, frozen=True):
     provider: str | None = None
     request_id: str | None = None
     raw: str | None = None
+    delivered_chars: int | None = None
 
     def revived(self) -> ProviderError:
         """The error that was recorded."""
-        return ProviderError(
+        error = ProviderError(
             self.kind,
             self.message,
             retry=self.retry,
@@ -47,6 +48,8 @@ class RecordedError(msgspec.Struct, frozen=True):
             request_id=self.request_id,
             raw=self.raw,
         )
+        error.delivered_chars = self.delivered_chars
+        return error
 
 
 class RecordingHeader(msgspec.Struct, frozen=True):

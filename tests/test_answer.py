@@ -206,10 +206,12 @@ def test_a_second_rewind_goes_back_to_the_first_call_since_the_first_one() -> No
     assert (answer.text, answer.choices[0].tool_calls, answer.turn.content) == ("abc", (), "abc")
 
 
-@pytest.mark.parametrize("word", ["rewind", "restart"])
-def test_what_was_discarded_still_counts_as_tokens_and_its_usage_as_the_last_told(word: str) -> None:
+@pytest.mark.parametrize(("word", "usage"), [("rewind", Usage(output=9)), ("restart", None)])
+def test_what_was_discarded_still_counts_as_tokens_and_only_a_restart_forgets_its_usage(
+    word: str, usage: Usage | None
+) -> None:
     answer = fold(*SAID, Seam(1, f"{word}: b answers"))
-    assert (answer.tokens, answer.usage) == (len(SAID) + 1, Usage(output=9))
+    assert (answer.tokens, answer.usage) == (len(SAID) + 1, usage)
 
 
 def kept_of(tokens: list[StreamToken]) -> list[StreamToken]:

@@ -128,6 +128,7 @@ def test_a_recorded_error_is_told_as_it_was(tmp_path: Path) -> None:
         request_id="r",
         raw="{}",
     )
+    error.delivered_chars = 7
     path = written(tmp_path, HEADER + json.dumps({"t": 2, "end": "failed", "error": error.to_dict()}) + "\n")
     errors: list[Exception] = []
     scheduler = TestScheduler()
