@@ -172,7 +172,7 @@ class HttpClient:
                 yield read
         except TimeoutError:
             if not deadline.expired():
-                raise  # somebody else's, downstream
+                raise  # of whoever gets the credential
             phase = Phase.HEADERS if exchange.status is None else Phase.FLOW
             error = StreamTimeout(TimeLimit.TOTAL, f"no whole answer within {answer_s:g} s", phase, exchange)
             raise told_by(error, call, exchange) from None

@@ -13,7 +13,7 @@ from reactivex.testing.recorded import Recorded
 from rxlapce.codec.event import Event
 from rxlapce.dialects.chat_completions import ChatCompletions
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.flow import Exchange, Receiver, Stage
+from rxlapce.flow import Exchange, Receiver, Stage, connect
 from rxlapce.operators.circuit import circuit_break
 from rxlapce.operators.fallback import fallback
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg
@@ -222,10 +222,13 @@ def test_an_attempt_that_is_disposed_late_does_not_take_the_next_ones_limit(cloc
     """As RxPY's own operators do, which subscribe to the next source before they dispose the last."""
     wire = Wire(clock, exchange, {1: UNREACHED}, {})
     limited = wire.source().pipe(stream_timeouts(connect_s=2, exchange=exchange))
-    first = limited.subscribe(on_error=lambda _: None, scheduler=clock)
+    failures: list[Exception] = []
+    receiver = Receiver[StreamToken](lambda _: None, failures.append, lambda: None)
+    first = connect(limited, receiver, clock)
     clock.advance_to(10)
-    second = limited.subscribe(scheduler=clock)
+    second = connect(limited, receiver, clock)
     first.dispose()
+    assert failures == [UNREACHED]
     assert exchange.connect_s == 2
     second.dispose()
     assert exchange.connect_s is None

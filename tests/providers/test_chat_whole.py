@@ -1,15 +1,23 @@
 """An answer in one piece as a stream of its tokens: what it costs, what is told of it, and how it is cancelled."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 
 import pytest
+from reactivex import Observable
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.flow import Exchange
+from rxlapce.flow import Exchange, Receiver, connect
+from rxlapce.operators.retry import RetryPolicy, retry_stream
 from rxlapce.operators.timeouts import StreamTimeout, TimeLimit, stream_timeouts
+from rxlapce.providers import http
+from rxlapce.providers.auth import Unsigned
+from rxlapce.providers.call import HttpSource
 from rxlapce.providers.http import HttpClient, HttpTimeouts
-from rxlapce.providers.provider import Provider, chat, chat_whole
+from rxlapce.providers.provider import Provider, chat, chat_stream, chat_whole
+from rxlapce.requests import ChatRequest
+from rxlapce.secret import Secret
 from rxlapce.testing.asking import KEY, Collected, ask, simulated
 from rxlapce.testing.processes import until
 from rxlapce.testing.scripted import Peer, ScriptedServer, chunk
@@ -19,6 +27,7 @@ WHOLE = (
     b'{"model":"m-1","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":2,"completion_tokens":1,"total_tokens":3}}'
 )
+Ask = Callable[[HttpSource, Provider, ChatRequest, str, Exchange], Observable[StreamToken]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: r1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -170,18 +179,72 @@ async def test_limits_of_streams_hold_for_it(client: HttpClient) -> None:
     assert error.message == "nothing arrived for 0.05 s; 1 reads brought 1 bytes without a token"
 
 
-async def test_a_timeout_of_somebody_downstream_is_not_told_as_the_providers(client: HttpClient) -> None:
-    async with Pieces(HEAD, chunk(WHOLE), chunk(b"")).hurry() as server:
-        ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+async def test_a_body_that_is_too_large_is_read_no_further_and_told_once(
+    client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 8)
+    failures: list[Exception] = []
+    ends: list[object] = []
+    exchange = Exchange()
+    async with Pieces(HEAD, chunk(WHOLE), chunk(WHOLE), end=False).hurry() as server:
+        asked = provider(server.url)
+        call = asked.call(asked.api(ask(), "m"), ask(), "m", stream=False)
+        # without the auto-detach of `subscribe`, which would close the connection in any case
+        receiver = Receiver[bytes](ends.append, failures.append, lambda: ends.append("end"))
+        connect(client.whole(call, exchange), receiver, None)
+        await server.gone.wait()
+    (error,) = failures
+    assert isinstance(error, ProviderError)
+    assert (error.kind, error.request_id, ends) == (ErrorKind.PROTOCOL, "r1", [])
+    assert error.message == "the answer is larger than 8 bytes"
 
-        def late(token: StreamToken) -> None:
-            raise TimeoutError("the reader's own")
 
-        chat_whole(client, provider(server.url), ask(), "m", Exchange()).subscribe(late, ended.set_result)
-        error = await ended
+class Late:
+    """A credential whose source gave up waiting."""
+
+    secrets: tuple[Secret, ...] = ()
+
+    async def headers(self, request: Unsigned) -> Mapping[str, str]:
+        raise TimeoutError("the credential's own")
+
+    def refused(self) -> None:
+        """It is never sent."""
+
+
+async def test_a_timeout_that_is_none_of_ours_is_not_told_as_one(client: HttpClient) -> None:
+    asked = replace(provider("http://127.0.0.1:9"), auth=Late())
+    error = await Collected(chat_whole(client, asked, ask(), "m", Exchange())).end()
     assert isinstance(error, ProviderError)
     assert error.kind is ErrorKind.INTERNAL
-    assert "the reader's own" in error.message
+    assert "the credential's own" in error.message
+
+
+@pytest.mark.parametrize("ask_for", [chat_stream, chat_whole])
+async def test_one_exchange_lives_through_a_refusal_a_reset_and_an_answer(client: HttpClient, ask_for: Ask) -> None:
+    answers = [b"HTTP/1.1 503 Busy\r\nx-request-id: r0\r\nContent-Length: 0\r\n\r\n", b"", HEAD]
+    exchange = Exchange()
+    seen: list[tuple[int | None, str | None]] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        seen.append((exchange.status, exchange.provider_request_id))
+        answer = answers.pop(0)
+        await peer.send(answer, *([chunk(WHOLE), chunk(b"")] if answers == [] else []))
+
+    policy = RetryPolicy(min_s=0.001, base_s=0.001, max_s=0.001)
+    async with ScriptedServer(script) as server:
+        source = ask_for(client, provider(server.url), ask(), "m", exchange)
+        limits = stream_timeouts(connect_s=1, headers_s=2, first_token_s=3, exchange=exchange)
+        got = Collected(source.pipe(limits, retry_stream(policy, exchange=exchange)))
+        assert await got.end() is None
+    assert [type(token) for token in got.items] == [Text, UsageReport, Finish]
+    assert seen == [(None, None)] * 3  # nothing of the answer before, while the next one is asked for
+    assert [(attempt.status, attempt.phase, attempt.finished) for attempt in exchange.attempts] == [
+        (503, Phase.HEADERS, False),
+        (None, Phase.HEADERS, False),
+        (200, None, True),
+    ]
+    assert (exchange.provider_request_id, exchange.connect_s) == ("r1", None)
 
 
 async def test_errors_tell_no_key(client: HttpClient) -> None:

@@ -97,6 +97,13 @@ async def test_a_proxy_that_cannot_be_one_is_told_without_its_password(proxy: st
     assert PASSWORD not in "".join(traceback.format_exception(error))
 
 
+@pytest.mark.parametrize("url", [f"gopher://me:{PASSWORD}@127.0.0.1:9", f"http://me:{PASSWORD}@127.0.0.1:99999"])
+async def test_an_address_that_cannot_be_one_is_told_without_its_password(client: HttpClient, url: str) -> None:
+    error = await failure(client, call(url))
+    assert (error.kind, error.retry, error.phase) == (ErrorKind.BAD_REQUEST, Retry.OTHER_PROVIDER, Phase.CONNECT)
+    assert PASSWORD not in "".join(traceback.format_exception(error))
+
+
 async def test_a_cookie_is_not_kept_for_the_next_request(client: HttpClient) -> None:
     heads: list[bytes] = []
 
