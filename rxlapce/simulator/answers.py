@@ -225,7 +225,7 @@ def where_one_may_begin(text: str) -> Iterator[int]:
     openings = [opening.partition("{words}")[0] for opening in _OPENINGS]
     firsts = {opening[0] for opening in openings}
     for at, character in enumerate(text):
-        if at > blank and character in firsts:
+        if character in firsts:
             word = next(iter(_quote(text[: min(at, _SEEN_OF_PROMPT)]).split()), "")[:_SEEN_OF_WORD]
             if any(_agree(text, at, opening + word) for opening in openings):
                 yield at

@@ -92,14 +92,14 @@ def compose(asked: Asked, options: Options, chance: random.Random, *, said: str 
     return tuple(_reply(asked, options, chance, said) for _ in range(asked.choices))
 
 
-def begins_with(asked: Asked, options: Options, chance: random.Random, said: str) -> bool:
-    """Whether `said` is a beginning of the answer, or all of it, whatever `max_tokens` leaves of it."""
+def begins_with(asked: Asked, options: Options, chance: random.Random, said: str, *, whole_too: bool = True) -> bool:
+    """Whether `said` is a beginning of the answer, or `whole_too` all of it, whatever `max_tokens` leaves of it."""
     whole, at = _whole(asked, options, chance), 0
     for piece in exactly(_endless(whole.text), whole.tokens):
         if not said.startswith(piece, at):
             return piece.startswith(said[at:])
         at += len(piece)
-    return at == len(said)
+    return whole_too and at == len(said)
 
 
 def _reply(asked: Asked, options: Options, chance: random.Random, said: str) -> Reply:

@@ -5,14 +5,18 @@ on where the other broke off: the text that came and the rest join to the answer
 
     user: What is a stream?
     assistant: A streamed answer is a lo        <- a beginning of the steady answer to what stands before it
-    user: Go on exactly where it stopped.       <- may be there or not; its words do not matter
+    user: Go on exactly where it stopped.       <- may be there or not
 
-A turn that is no such beginning is an ordinary turn, and the conversation is answered as it is. A request without turns
-is continued likewise: its text is the first prompt and what came of the answer.
+A turn that is no such beginning is an ordinary turn, and the conversation is answered as it is. What the user says does
+not matter unless the answer is all there: then only one who asks to go on gets the rest, which is nothing, and any
+other has asked something new. A request without turns is continued likewise: its text is the first prompt and what came
+of the answer.
 """
 
 import random
+import re
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -37,8 +41,9 @@ def give(asked: Asked, options: Options, chance: random.Random, *, seed: int) ->
     """
     if not options.steady:
         return Given(compose(asked, options, chance))
+    whole_too = not _asks_something_new(asked)
     for before, said in _beginnings(asked) if asked.choices == 1 else ():
-        if begins_with(before, options, _chance(before, seed), said):
+        if begins_with(before, options, _chance(before, seed), said, whole_too=whole_too):
             return Given(compose(before, options, _chance(before, seed), said=said), continued=True)
     plain = _of(asked, asked.turns) if asked.turns else asked
     return Given(compose(plain, options, _chance(plain, seed)))
@@ -51,6 +56,16 @@ def ends_in_the_models_turn(asked: Asked) -> bool:
 
 def _chance(asked: Asked, seed: int) -> random.Random:
     return seeded(seed, "steady", asked.prompt, *asked.tool_results)
+
+
+_GOING_ON: Final = re.compile(r"\b(?:go(?:ing)? on|continu|carry on|cut off|broke off)", re.IGNORECASE)
+
+
+def _asks_something_new(asked: Asked) -> bool:
+    """Whether the last turn is a user's without a word of going on."""
+    if not asked.turns or asked.turns[-1].voice is not Voice.USER:
+        return False
+    return _GOING_ON.search(asked.turns[-1].text) is None
 
 
 def _beginnings(asked: Asked) -> Iterator[tuple[Asked, str]]:

@@ -201,23 +201,30 @@ def test_an_answer_can_be_gone_on_with_again_and_again() -> None:
     assert said == ANSWER[:200]
 
 
-@pytest.mark.parametrize("text", ["Think of something else", "*", ANSWER + " And so on.", ANSWER[1:40]])
+@pytest.mark.parametrize("text", ["Something else", ANSWER + " And so on.", ANSWER[1:40], ANSWER[:40] + "\n"])
 def test_a_turn_that_is_no_beginning_of_the_answer_is_an_ordinary_turn(text: str) -> None:
-    """A single star does begin this answer; the opening of this seed and prompt is asserted to have one."""
     turns = [("user", PROMPT), ("assistant", text), ("user", "And what is a stream?")]
     answer = given(asked("chat completions", turns))
-    begins = ANSWER.startswith(text)
-    assert answer.continued == begins
-    if not begins:
-        assert "And what is a stream?" in text_of(answer).splitlines()[0]
+    assert not answer.continued
+    assert "And what is a stream?" in text_of(answer).splitlines()[0]
     prefilled = given(asked("chat completions", turns[:2]))
-    assert (prefilled.continued, text_of(prefilled)) == (begins, ANSWER.removeprefix(text) if begins else ANSWER)
+    assert (prefilled.continued, text_of(prefilled)) == (False, ANSWER)
 
 
-def test_a_whole_answer_and_a_new_question_is_continued_by_nothing() -> None:
-    """A complete steady answer cannot be told from one that broke off at its last character."""
-    rest = given(asked("messages", [("user", PROMPT), ("assistant", ANSWER), ("user", "And then?")]))
-    assert (rest.continued, text_of(rest), rest.replies[0].end) == (True, "", End.STOP)
+@pytest.mark.parametrize("form", FORMATS)
+def test_after_a_whole_answer_a_user_may_ask_something_new_or_to_go_on(form: str) -> None:
+    """An answer can break off after its last character, before its end is told."""
+    new = given(asked(form, [("user", PROMPT), ("assistant", ANSWER), ("user", "And what is a stream?")]))
+    assert not new.continued
+    assert "And what is a stream?" in text_of(new).splitlines()[0]
+    for asking in ([("user", GO_ON)], [("user", "Please continue.")], []):
+        rest = given(asked(form, [("user", PROMPT), ("assistant", ANSWER), *asking]))
+        assert (rest.continued, text_of(rest), rest.replies[0].end) == (True, "", End.STOP)
+
+
+def test_an_unfinished_answer_is_gone_on_with_whatever_the_user_says() -> None:
+    rest = given(asked("messages", [("user", PROMPT), ("assistant", ANSWER[:-1]), ("user", "And then?")]))
+    assert (rest.continued, text_of(rest)) == (True, ANSWER[-1])
 
 
 def test_a_user_who_brings_results_does_not_ask_to_go_on() -> None:
