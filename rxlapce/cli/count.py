@@ -10,7 +10,7 @@ from rxlapce.cli.loop import run
 from rxlapce.cli.options import config_option
 from rxlapce.cli.screen import json_line
 from rxlapce.config.env import proxy_for, validate_provider_configs
-from rxlapce.config.sources import load_provider_configs
+from rxlapce.config.sources import load_config
 from rxlapce.providers.discovery import count_tokens
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.router import Router
@@ -18,7 +18,13 @@ from rxlapce.routing.router import Router
 
 @click.command()
 @config_option
-@click.option("-m", "--model", required=True, metavar="PROVIDER/MODEL", help="Whose tokens to count.")
+@click.option(
+    "-m",
+    "--model",
+    required=True,
+    metavar="PROVIDER/MODEL",
+    help="Whose tokens to count; of an alias its first model's.",
+)
 @click.option("-s", "--system", metavar="TEXT", help="A system prompt.")
 @click.option("--api", metavar="API", help="Which of the provider's APIs to ask by, for example responses.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -41,9 +47,9 @@ def count(
 
 
 async def _count(request: ChatRequest, config: Path | None) -> int:
-    providers = load_provider_configs(os.environ, config)
-    validate_provider_configs(providers)
-    route = Router(providers).route(request.model)
+    configured = load_config(os.environ, config)
+    validate_provider_configs(configured.providers)
+    route = Router(configured.providers, aliases=configured.aliases).route(request.model)
     from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load
 
     async with HttpClient(proxy_for=proxy_for) as client:

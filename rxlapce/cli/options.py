@@ -6,5 +6,5 @@ import click
 
 config_option = click.option(
     "--config", type=click.Path(path_type=Path), envvar="RXLAPCE_CONFIG", show_envvar=True,
-    help="A YAML file with further OpenAI-compatible vendors.",
+    help="A YAML file: further vendors, names for models, and what is done when a provider fails.",
 )  # fmt: skip

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -17,8 +17,9 @@ from rxlapce.config.env import (
     proxy_for,
     validate_provider_configs,
 )
+from rxlapce.config.overrides import with_rate_limit, without_default_limit
 from rxlapce.config.simulated import simulated_environ
-from rxlapce.config.sources import load_provider_configs
+from rxlapce.config.sources import Config, load_config
 from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
@@ -32,6 +33,19 @@ from rxlapce.telemetry.logs import logger
 from rxlapce.transports.unix import default_socket_path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the options and the environment say of who answers, and under which limits."""
+
+    environ: Mapping[str, str]
+    config: Path | None
+    simulated: tuple[str, ...]
+    """Who is played by a simulator, by the names of providers; `simulator` for one that is nobody else."""
+    default_provider: str | None
+    rate_limit: int | None
+    health: bool
+
+
 @click.command()
 @click.option("--path", type=click.Path(path_type=Path), help="Socket to listen on.  [default: the user's own]")
 @click.option("--simulator", is_flag=True, help="Add a provider `simulator` that needs no key and no network.")
@@ -40,6 +54,10 @@ from rxlapce.transports.unix import default_socket_path
 @config_option
 @click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, as provider `local`.")
 @click.option("--default-provider", metavar="NAME", help="Who answers a model name without PROVIDER/ in front.")
+@click.option("--rate-limit", metavar="N", type=click.IntRange(0), envvar="RXLAPCE_RATE_LIMIT", show_envvar=True,
+              help="Requests a minute for each model of every provider, whatever the file says; 0: no limit.  "
+              "[default: 60]")  # fmt: skip
+@click.option("--no-health", is_flag=True, help="Do not look after the providers' health.")
 @click.option("--ring-kib", type=click.IntRange(4, 1 << 20), default=1024, show_default=True, help="Ring of a client.")
 @click.option("--drain", "drain_s", type=click.FloatRange(0), default=5.0, show_default=True,
               help="Seconds that running streams get to finish on SIGTERM.")  # fmt: skip
@@ -57,6 +75,8 @@ def serve(
     config: Path | None,
     base_url: str | None,
     default_provider: str | None,
+    rate_limit: int | None,
+    no_health: bool,
     ring_kib: int,
     drain_s: float,
     log_level: str,
@@ -77,40 +97,37 @@ def serve(
     if base_url is not None:
         check_base_url(base_url, "--base-url")
         environ["LOCAL_BASE_URL"] = base_url
+    wish = Wish(
+        environ=environ,
+        config=config,
+        simulated=(*simulated, "simulator") if simulator else simulated,
+        default_provider=default_provider,
+        rate_limit=rate_limit,
+        health=not no_health,
+    )
     settings = DaemonSettings(path=path or default_socket_path(), ring_bytes=ring_kib * 1024, drain_s=drain_s)
     as_json = None if log_format == "auto" else log_format == "json"
     daemon = Daemon(settings, log=logger(level=log_level, as_json=as_json))
-    run(_serve(daemon, environ, config, simulator, simulated, default_provider, ready_fd, lifeline_fd))
+    run(_serve(daemon, wish, ready_fd, lifeline_fd))
     if own_folder:
         with contextlib.suppress(OSError):  # it is not empty, or whoever made it was faster
             settings.path.parent.rmdir()
 
 
-async def _serve(
-    daemon: Daemon,
-    environ: Mapping[str, str],
-    config: Path | None,
-    simulator: bool,
-    simulated: tuple[str, ...],
-    default_provider: str | None,
-    ready_fd: int | None,
-    lifeline_fd: int | None,
-) -> None:
+async def _serve(daemon: Daemon, wish: Wish, ready_fd: int | None, lifeline_fd: int | None) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        providers = load_provider_configs(environ, config)
-        if simulator or simulated:
+        played: dict[str, Provider] = {}
+        if wish.simulated:
             found = await stack.enter_async_context(_simulated())
-            names = (*simulated, "simulator") if simulator else simulated
-            providers.update((name, found[name]) for name in names)
-        validate_provider_configs(providers)
-        if default_provider is not None and default_provider not in providers:
-            raise ConfigError(
-                f"--default-provider: {default_provider!r} is not configured; configured: {', '.join(providers)}"
-            )
+            played = {name: found[name] for name in wish.simulated}
+        config = _configured(wish, played)
         client = await stack.enter_async_context(HttpClient(proxy_for=proxy_for))
-        ProviderRoutes(ProviderManager(client, Router(providers, default_provider))).register(daemon.handlers)
+        router = Router(config.providers, wish.default_provider, aliases=config.aliases)
+        ProviderRoutes(ProviderManager(client, router)).register(daemon.handlers)
         with stop_on_signals() as stop:
-            daemon.log.info("providers_configured", providers=", ".join(providers))
+            daemon.log.info("providers_configured", providers=", ".join(config.providers))
+            if config.aliases:
+                daemon.log.info("aliases_configured", aliases=", ".join(router.aliases))
             await daemon.start()
             if lifeline_fd is not None:
                 _stop_at_end_of(lifeline_fd, stop)
@@ -119,6 +136,21 @@ async def _serve(
                 os.close(ready_fd)
             await stop.requested.wait()
             await _stop(daemon, stop)
+
+
+def _configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
+    """The environment, the file, and what the options lay over them. Raises `ConfigError`."""
+    config = load_config(wish.environ, wish.config, played=played)
+    validate_provider_configs(config.providers)
+    if wish.default_provider is not None and wish.default_provider not in config.providers:
+        names = ", ".join(config.providers)
+        raise ConfigError(f"--default-provider: {wish.default_provider!r} is not configured; configured: {names}")
+    settings = without_default_limit(config.settings, played)  # a simulator costs nothing
+    if wish.rate_limit is not None:
+        settings = with_rate_limit(settings, wish.rate_limit)
+    if not wish.health:
+        settings = replace(settings, health=replace(settings.health, enabled=False))
+    return replace(config, settings=settings)
 
 
 async def _stop(daemon: Daemon, stop: StopRequest) -> None:

@@ -1,12 +1,15 @@
 """A YAML document, read strictly: every wrong thing is told with its place, what was expected, and what came.
 
 A document is not made into Python objects, which would lose where each came from, drop doubled keys in silence, and
-make `no` False: its nodes are walked. YAML 1.1's surprises are errors that say how YAML read it and what to write.
+make `no` False: its nodes are walked. YAML 1.1's surprises are errors that say how YAML read it and what to write:
+`no`, and of numbers all that is not plainly decimal (1_000, 010, 0x10, 1:30, 1e3, .inf).
 
 Source: https://yaml.org/spec/1.1/ (the version that PyYAML reads), sections 3.2.1.3 and 10.
 """
 
 import difflib
+import math
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +20,8 @@ from rxlapce.errors import ConfigError
 
 MAX_SHOWN_CHARS: Final = 60
 _PREFIX: Final = "tag:yaml.org,2002:"
+_WHOLE: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,14})")
+_TOO_LONG: Final = re.compile(r"[-+]?[1-9][0-9]{15,}")
 #: What YAML calls a plain word that is more than a text.
 _READ_AS: Final = {
     "bool": "true or false",
@@ -40,10 +45,16 @@ class Place:
         said = f"{self.file}:{where.line + 1}:{where.column + 1}"
         return f"{said}: {self.path}" if self.path else said
 
-    def wrong(self, expected: str, *, nearest: Iterable[str] = (), got: str | None = None) -> ConfigError:
-        """The error that `expected` should stand here; `got` None shows what does. The nearest right name is added."""
-        shown = self._shown() if got is None else got
-        return ConfigError(f"{self}: expected {expected}, got {shown}{_did_you_mean(self._plain(), nearest)}")
+    def wrong(
+        self, expected: str, *, nearest: Iterable[str] = (), got: str | None = None, name: str | None = None
+    ) -> ConfigError:
+        """The error that `expected` should stand here; the nearest right name is added.
+
+        What came is `name`, if it is the name of this place that is wrong, else what stands here; `got` shows it.
+        """
+        said = self._plain() if name is None else name
+        shown = got if got is not None else _short(name) if name is not None else self._shown()
+        return ConfigError(f"{self}: expected {expected}, got {shown}{did_you_mean(said, nearest)}")
 
     def members(self, known: Collection[str] | None = None) -> dict[str, "Place"]:
         """The mapping's values by their names. Raises `ConfigError` for a doubled name, and one not in `known`."""
@@ -55,7 +66,7 @@ class Place:
             name = at.text("a name")
             if known is not None and name not in known:
                 listed = ", ".join(known)
-                raise ConfigError(f"{at}: unknown name {_short(name)}; known: {listed}{_did_you_mean(name, known)}")
+                raise ConfigError(f"{at}: unknown name {_short(name)}; known: {listed}{did_you_mean(name, known)}")
             if name in found:
                 first = found[name].node.start_mark.line + 1
                 raise ConfigError(f"{at}: {_short(name)} stands here a second time; the first is in line {first}")
@@ -74,11 +85,27 @@ class Place:
             raise self.wrong(expected)
         return str(self.node.value)
 
-    def flag(self) -> bool:
-        """True or false. Raises `ConfigError` for anything but these two words."""
+    def flag(self, *, also: str = "") -> bool:
+        """True or false. Raises `ConfigError` for anything but these two words; `also` as in `choice`."""
         if self._tag() == "bool" and isinstance(self.node, yaml.ScalarNode) and self.node.value in ("true", "false"):
             return bool(self.node.value == "true")
-        raise self.wrong("true or false", got=_short(self._plain()) if self._tag() == "bool" else None)
+        expected = _or("true or false", also)
+        raise self.wrong(expected, got=_short(self._plain()) if self._tag() == "bool" else None)
+
+    def integer(self, *, also: str = "") -> int:
+        """The whole number, of at most 15 decimal digits. Raises `ConfigError` for any other; `also` as in `choice`."""
+        if self._tag() == "int" and _WHOLE.fullmatch(self._plain()):
+            return int(self._plain())
+        raise self._wrong_number(_or("a whole number", also))
+
+    def number(self, *, also: str = "") -> float:
+        """The finite decimal number, whole or not. Raises `ConfigError` for any other; `also` as in `choice`."""
+        said = self._plain()
+        if self._tag() == "int" and _WHOLE.fullmatch(said):
+            return float(said)
+        if self._tag() == "float" and (value := _finite(said)) is not None:
+            return value
+        raise self._wrong_number(_or("a number", also))
 
     def is_null(self) -> bool:
         """Whether it says null; an empty place, where something was forgotten, does not."""
@@ -90,11 +117,30 @@ class Place:
 
     def choice(self, choices: Collection[str], *, also: str = "") -> str:
         """One of `choices`. Raises `ConfigError` for any other; `also` is what else could have stood here."""
-        listed = " or ".join((*choices, also) if also else choices)
+        listed = _or(" or ".join(choices), also)
         said = self.text(listed)
         if said not in choices:
             raise self.wrong(listed, nearest=choices)
         return said
+
+    def _wrong_number(self, expected: str) -> ConfigError:
+        """What stands here is not the number `expected`; or it is one, but not written so that all read the same."""
+        said, tag = self._plain(), self._tag()
+        if not said or tag not in (*_READ_AS, "str"):
+            return self.wrong(expected)
+        if tag == "str":
+            value = _finite(said) if isinstance(self.node, yaml.ScalarNode) and self.node.style is None else None
+            if value is None:
+                return self.wrong(expected)
+            return self.wrong(expected, got=f"{_short(said)}, which YAML reads as a text: write {_decimal(value)}")
+        if _TOO_LONG.fullmatch(said):
+            return self.wrong(f"{expected}, of at most 15 digits", got=_cut(said))
+        value = _as_yaml(said) if tag in ("int", "float") else None
+        if value is None or _finite(said) == value:  # 5.0 where a whole number is expected; a date; no; .inf
+            return self.wrong(expected, got=_cut(said))
+        return self.wrong(
+            expected, got=f"{_cut(said)}, which YAML reads as {_decimal(value)}: write that if it is meant"
+        )
 
     def _tag(self) -> str:
         return str(self.node.tag).removeprefix(_PREFIX)
@@ -112,7 +158,7 @@ class Place:
             case "str":
                 return _short(said)
             case "null":
-                return "nothing"
+                return said or "nothing"
             case "merge":
                 return f"{said}, which is not supported: write the members out"
             case _ if tag in _READ_AS:
@@ -138,10 +184,43 @@ def read_document(text: str, file: str) -> Place:
     return Place(file, "", node)
 
 
+def _or(expected: str, also: str) -> str:
+    return f"{expected} or {also}" if also else expected
+
+
+def _finite(said: str) -> float | None:
+    """The number, written as everybody writes one; None for any other, and for what is none."""
+    try:
+        value = float(said)
+    except ValueError:
+        return None
+    begins = said.lstrip("+-")[:2]
+    plain = said.isascii() and "_" not in said and not (begins[:1] == "0" and begins[1:].isdigit())
+    return value if plain and math.isfinite(value) else None
+
+
+def _as_yaml(said: str) -> float | None:
+    """The number as which YAML reads a plain word; None for one that is not finite."""
+    try:
+        value = yaml.safe_load(said)
+    except (ValueError, yaml.YAMLError):  # of more digits than Python takes; a tag that does not fit
+        return None
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _decimal(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "..."
+
+
 def _short(text: str) -> str:
-    return repr(text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "...")
+    return repr(_cut(text))
 
 
-def _did_you_mean(said: str, names: Iterable[str]) -> str:
+def did_you_mean(said: str, names: Iterable[str]) -> str:
+    """The end of an error that names what is nearest to `said`; "" if nothing is near."""
     near = difflib.get_close_matches(said, list(names), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,20 +1,62 @@
-"""Providers from all that configures them: the environment, and a file beside it."""
+"""All that configures the program: the environment, and a file beside it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.providers import SPECS
 from rxlapce.providers.provider import Provider
+from rxlapce.routing.alias import Alias
+from rxlapce.routing.settings import RoutingSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Who can be asked, by name; names for several of their models; and what is done when one fails."""
+
+    providers: Mapping[str, Provider]
+    aliases: tuple[Alias, ...] = ()
+    settings: RoutingSettings = field(default_factory=RoutingSettings)
+
+
+def load_config(
+    environ: Mapping[str, str], file: Path | None = None, *, played: Mapping[str, Provider] | None = None
+) -> Config:
+    """What `environ` and `file` set.
+
+    The providers are those of `environ`, then those of the file, whose names are never the same. `played` are providers
+    besides them, or in the place of those of the same name: those that a simulator plays.
+
+    Raises `ConfigError` that says where and what is wrong; also for an alias of models that nobody configured.
+    """
+    providers = load_provider_configs_from_env(environ) | dict(played or {})
+    if file is None:
+        return Config(providers=providers)
+    # YAML's reader and what needs it: a start without a file does not
+    from rxlapce.config.aliases import read_aliases
+    from rxlapce.config.file import read_sections
+    from rxlapce.config.resilience import read_resilience
+    from rxlapce.config.vendors import read_vendors
+
+    sections = read_sections(file)
+    vendors = read_vendors(sections["providers"], environ) if "providers" in sections else {}
+    providers = {**providers, **vendors}
+    settings = read_resilience(sections, (*SPECS, "simulator", *vendors))
+    aliases = read_aliases(sections["models"], providers, settings) if "models" in sections else ()
+    return Config(providers=providers, aliases=aliases, settings=settings)
 
 
 def load_provider_configs(environ: Mapping[str, str], file: Path | None = None) -> dict[str, Provider]:
-    """The providers of `environ`, then those of `file` (`config.vendors`), whose names are never the same.
+    """The providers of `environ`, then those of `file`; what else is in the file is not looked at.
 
-    Raises `ConfigError` that says where and what is wrong.
+    So who is configured can be shown while an alias names one who is not. Raises `ConfigError` as `load_config`.
     """
     providers = load_provider_configs_from_env(environ)
-    if file is not None:
-        from rxlapce.config.vendors import load_vendors  # YAML's reader, which a start without a file does not need
+    if file is None:
+        return providers
+    from rxlapce.config.file import read_sections  # as above
+    from rxlapce.config.vendors import read_vendors
 
-        providers |= load_vendors(file, environ)
-    return providers
+    sections = read_sections(file)
+    return providers | (read_vendors(sections["providers"], environ) if "providers" in sections else {})

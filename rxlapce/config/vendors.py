@@ -1,4 +1,4 @@
-"""OpenAI-compatible vendors from a YAML file: a provider without code.
+"""OpenAI-compatible vendors from the file's section `providers`: a provider without code.
 
     providers:
       groq:
@@ -11,16 +11,14 @@ The file never holds a key: `key` says where it is. Besides `base_url`, all is o
 name. Read strictly: see `config.document`.
 """
 
-import dataclasses
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from types import NoneType
-from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import Final
 
 from rxlapce.codec.event import Event
-from rxlapce.config.document import Place, read_document
+from rxlapce.config.document import Place
 from rxlapce.config.env import check_base_url, read_secret
+from rxlapce.config.options import Option, options_of
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
 from rxlapce.providers.compatible import DIALECTS, ApiName, Vendor
@@ -29,13 +27,7 @@ from rxlapce.providers.spec import Settings
 from rxlapce.secret import Secret
 from rxlapce.typing import Dialect
 
-#: A vendor is some 200 bytes; YAML's reader takes 8 s for a MB (2026-11-22).
-MAX_FILE_BYTES: Final = 256 * 1024
-#: The sections of the file.
-SECTIONS: Final = ("providers",)
 _MEMBERS: Final = ("base_url", "key", "apis", "default_model", "headers", "models_path", "health_path")
-#: Members of the dialects that are no options.
-_NO_OPTIONS: Final = frozenset({"name", "now"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2, token
 _PATH: Final = re.compile(r"/[!-~]*")  # sent as it stands: percent-encoded ASCII
@@ -47,48 +39,17 @@ _NOT_HERE: Final = frozenset(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Option:
-    """A dialect's option: one of `choices`, true or false if there are none, and null if `optional`."""
-
-    choices: tuple[str, ...]
-    optional: bool
-
-    def read(self, place: Place) -> Any:
-        """The value at `place`. Raises `ConfigError`."""
-        if self.optional and place.is_null():
-            return None
-        if self.choices:
-            return place.choice(self.choices, also="null" if self.optional else "")
-        return place.flag()
-
-
-def options_of(api: ApiName) -> dict[str, Option]:
+def dialect_options(api: ApiName) -> dict[str, Option]:
     """The options of the API's dialect by name, as its dataclass declares them: a new one needs no line here."""
-    hints = get_type_hints(DIALECTS[api])
-    return {name: _option(hints[name]) for name in _names(api)}
+    return {name: option for name, option in options_of(DIALECTS[api]).items() if name != "name"}
 
 
-def load_vendors(path: Path, environ: Mapping[str, str]) -> dict[str, Provider]:
-    """The providers that the file describes, by name, in its order; keys are taken from `environ`.
+def read_vendors(at: Place, environ: Mapping[str, str]) -> dict[str, Provider]:
+    """The providers that the section describes, by name, in its order; keys are taken from `environ`.
 
     Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected.
     """
-    try:
-        with path.open("rb") as file:  # also a pipe: its size is known when it is read
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or type(error).__name__}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8: byte {error.start} is no part of a character") from None
-    sections = read_document(text, str(path)).members(SECTIONS)
-    if "providers" not in sections:
-        return {}
-    return {name: _provider(name, at, environ) for name, at in sections["providers"].members().items()}
+    return {name: _provider(name, place, environ) for name, place in at.members().items()}
 
 
 def _provider(name: str, at: Place, environ: Mapping[str, str]) -> Provider:
@@ -96,7 +57,7 @@ def _provider(name: str, at: Place, environ: Mapping[str, str]) -> Provider:
         raise ConfigError(f"{at}: {name!r} is no name for a provider: use small letters, digits, '.', '_' and '-'")
     if name in SPECS or name == "simulator":
         raise ConfigError(f"{at}: {name!r} is built in and configured by the environment: choose another name")
-    every = {option: None for api in DIALECTS for option in _names(api)}
+    every = {option: None for api in DIALECTS for option in dialect_options(api)}
     members = at.members((*_MEMBERS, *every))
     if "base_url" not in members:
         raise ConfigError(f"{at}: base_url is missing, such as base_url: https://api.groq.com/openai/v1")
@@ -124,12 +85,12 @@ def _apis(members: Mapping[str, Place]) -> dict[ApiName, Dialect[Event]]:
         if not names or len(set(names)) < len(names):
             raise members["apis"].wrong(expected, got="an empty list" if not names else "one of them twice")
     for option in members.keys() - _MEMBERS:
-        owners = [api for api in DIALECTS if option in _names(api)]
+        owners = [api for api in DIALECTS if option in dialect_options(api)]
         if not set(owners) & set(names):
             raise ConfigError(f"{members[option]}: an option of {' and '.join(owners)}, which apis does not list")
     return {
         api: DIALECTS[api](
-            **{name: option.read(members[name]) for name, option in options_of(api).items() if name in members}
+            **{name: option.read(members[name]) for name, option in dialect_options(api).items() if name in members}
         )
         for api in names
     }
@@ -138,19 +99,6 @@ def _apis(members: Mapping[str, Place]) -> dict[ApiName, Dialect[Event]]:
 def _api(item: Place) -> ApiName:
     said = item.choice(tuple(DIALECTS))
     return next(api for api in DIALECTS if api == said)
-
-
-def _names(api: ApiName) -> list[str]:
-    return [option.name for option in dataclasses.fields(DIALECTS[api]) if option.name not in _NO_OPTIONS]
-
-
-def _option(hint: Any) -> Option:
-    arms = [hint] if get_origin(hint) is Literal or hint is bool else list(get_args(hint))
-    values = [arm for arm in arms if arm is not NoneType]
-    choices = tuple(str(choice) for arm in values if get_origin(arm) is Literal for choice in get_args(arm))
-    if not choices and values != [bool]:
-        raise TypeError(f"an option of a dialect is a Literal or a bool, not {hint}")
-    return Option(choices, NoneType in arms)
 
 
 def _key(at: Place, environ: Mapping[str, str]) -> Secret:

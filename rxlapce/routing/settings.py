@@ -91,22 +91,41 @@ class Admission:
 class BudgetSettings:
     """The daemon's retries within `window_s` seconds: a `fraction` of its requests, and `floor` besides.
 
-    See `operators.retry_budget`.
+    See `operators.retry_budget`. `fraction` is from 0 to 1, `floor` from 0, `window_s` above 0.
+
+    Raises `ValueError` for numbers out of range.
     """
 
     fraction: float = 0.2
     floor: int = 10
     window_s: float = 60.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction <= 1:
+            raise ValueError(f"fraction must be from 0 to 1, not {self.fraction}")
+        if self.floor < 0:
+            raise ValueError(f"floor must be at least 0, not {self.floor}")
+        if not self.window_s > 0:
+            raise ValueError(f"window_s must be above 0, not {self.window_s}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSettings:
-    """How often the providers are looked at, in seconds above 0; see `routing.health`."""
+    """How often the providers are looked at, in seconds above 0; see `routing.health`.
+
+    Raises `ValueError` for a time that is not above 0.
+    """
 
     enabled: bool = True
     every_s: float = 30.0
     unusable_every_s: float = 10.0
     timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("every_s", "unusable_every_s", "timeout_s"):
+            time_s: float = getattr(self, name)
+            if not time_s > 0:
+                raise ValueError(f"{name} must be above 0, not {time_s}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rxlapce.config.vendors import load_vendors
+from rxlapce.config.sources import load_provider_configs
 from rxlapce.flow import Exchange
 from rxlapce.providers.discovery import check_health, list_models
 from rxlapce.providers.http import HttpClient
@@ -30,7 +30,7 @@ def by_yaml(tmp_path: Path, base_url: str) -> Provider:
     text = shown("yaml")
     assert text.count(BASE_URL) == 1
     (tmp_path / "vendors.yaml").write_text(text.replace(BASE_URL, base_url))
-    return load_vendors(tmp_path / "vendors.yaml", {"GROQ_API_KEY": KEY.reveal()})["groq"]
+    return load_provider_configs({"GROQ_API_KEY": KEY.reveal()}, tmp_path / "vendors.yaml")["groq"]
 
 
 def by_file(tmp_path: Path, base_url: str) -> Provider:

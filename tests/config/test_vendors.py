@@ -4,7 +4,8 @@ from pathlib import Path
 
 import msgspec
 
-from rxlapce.config.vendors import load_vendors, options_of
+from rxlapce.config.sources import load_provider_configs
+from rxlapce.config.vendors import dialect_options
 from rxlapce.flow import Exchange
 from rxlapce.providers.auth import Unsigned
 from rxlapce.providers.compatible import DIALECTS
@@ -27,7 +28,7 @@ def file_with(tmp_path: Path, text: str) -> Path:
 
 
 async def test_a_vendor_of_two_lines_chats_with_the_defaults(tmp_path: Path) -> None:
-    vendor = load_vendors(file_with(tmp_path, f"providers:\n  groq:\n{GROQ}"), {})["groq"]
+    vendor = load_provider_configs({}, file_with(tmp_path, f"providers:\n  groq:\n{GROQ}"))["groq"]
     assert (vendor.name, vendor.base_url, list(vendor.apis)) == (
         "groq",
         "https://api.groq.com/openai/v1",
@@ -57,7 +58,7 @@ providers:
   second-vendor.2:
     base_url: http://127.0.0.1:1/v1
 """
-    vendors = load_vendors(file_with(tmp_path, text), ENVIRON)
+    vendors = load_provider_configs(ENVIRON, file_with(tmp_path, text))
     assert list(vendors) == ["groq", "second-vendor.2"]
     groq = vendors["groq"]
     assert groq.base_url == "https://gw.internal:8443/openai/v1"
@@ -72,23 +73,23 @@ providers:
 
 
 def test_the_options_are_those_of_the_dialects() -> None:
-    chat = options_of("chat_completions")
+    chat = dialect_options("chat_completions")
     assert chat["max_tokens_field"].choices == ("max_completion_tokens", "max_tokens")
     assert chat["reasoning"].optional
     assert chat["top_k"].choices == ()
-    assert options_of("responses")["store"].optional
+    assert dialect_options("responses")["store"].optional
     for api in DIALECTS:
-        assert {"name", "now"}.isdisjoint(options_of(api))
+        assert {"name", "now"}.isdisjoint(dialect_options(api))
 
 
 def test_a_file_without_providers_has_none(tmp_path: Path) -> None:
-    assert load_vendors(file_with(tmp_path, "{}"), {}) == {}
+    assert load_provider_configs({}, file_with(tmp_path, "{}")) == {}
 
 
 async def test_a_vendor_of_the_file_answers_lists_and_is_checked_over_a_socket(tmp_path: Path) -> None:
     async with Simulator(api_key=Secret(KEY)) as simulator, HttpClient() as client:
         text = f"providers:\n  mine:\n    base_url: {simulator.base_url}/v1\n    key: env:GROQ_API_KEY\n"
-        vendor = load_vendors(file_with(tmp_path, text), ENVIRON)["mine"]
+        vendor = load_provider_configs(ENVIRON, file_with(tmp_path, text))["mine"]
         got = Collected(chat_stream(client, vendor, ask("tps=0"), "sim:tps=0", Exchange()))
         assert await got.end() is None
         assert len(heard(got.items).text) > 100

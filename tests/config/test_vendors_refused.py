@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rxlapce.config.vendors import MAX_FILE_BYTES, load_vendors
+from rxlapce.config.file import MAX_FILE_BYTES
+from rxlapce.config.sources import load_provider_configs
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
 
@@ -26,7 +27,7 @@ def file_with(tmp_path: Path, text: str) -> Path:
 def refused(tmp_path: Path, text: str) -> str:
     """What is said to the file, without the folder's name."""
     with pytest.raises(ConfigError) as caught:
-        load_vendors(file_with(tmp_path, text), ENVIRON)
+        load_provider_configs(ENVIRON, file_with(tmp_path, text))
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 
@@ -328,18 +329,18 @@ def test_every_built_in_name_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_or_no_utf_8_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file or directory"):
-        load_vendors(tmp_path / "nowhere.yaml", {})
+        load_provider_configs({}, tmp_path / "nowhere.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"providers: {\xfc: 1}")
     with pytest.raises(ConfigError, match=r"latin\.yaml: not UTF-8: byte 12 is no part of a character"):
-        load_vendors(tmp_path / "latin.yaml", {})
+        load_provider_configs({}, tmp_path / "latin.yaml")
 
 
 def test_a_file_that_is_no_file_of_vendors_is_not_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "log.yaml").write_bytes(b"# a\n" * (MAX_FILE_BYTES // 4) + b"#")
     with pytest.raises(ConfigError, match=rf"log\.yaml: larger than {MAX_FILE_BYTES} bytes"):
-        load_vendors(tmp_path / "log.yaml", {})
+        load_provider_configs({}, tmp_path / "log.yaml")
     with pytest.raises(ConfigError, match=r"larger than"):
-        load_vendors(Path("/dev/zero"), {})
+        load_provider_configs({}, Path("/dev/zero"))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -347,7 +348,7 @@ def test_a_file_that_is_no_file_of_vendors_is_not_read_to_its_end(tmp_path: Path
 def test_any_text_is_vendors_or_a_config_error_that_names_the_file(tmp_path: Path, text: str) -> None:
     path = file_with(tmp_path, text)
     try:
-        vendors = load_vendors(path, {})
+        vendors = load_provider_configs({}, path)
     except ConfigError as error:
         vendors, said = {}, str(error)
     else:

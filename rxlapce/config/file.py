@@ -1,0 +1,31 @@
+"""The YAML file beside the environment, as its sections: whole, and none that nobody reads."""
+
+from pathlib import Path
+from typing import Final
+
+from rxlapce.config.document import Place, read_document
+from rxlapce.errors import ConfigError
+
+#: A vendor or an alias is some 200 bytes; YAML's reader takes 8 s for a MB (2026-11-22).
+MAX_FILE_BYTES: Final = 256 * 1024
+#: The sections of the file, in the order in which they are best written.
+SECTIONS: Final = ("providers", "models", "timeouts", "limits", "retry", "breaker", "fallback", "health")
+
+
+def read_sections(path: Path) -> dict[str, Place]:
+    """The sections that the file has, by name.
+
+    Raises `ConfigError` for a file that cannot be read, is too large, no UTF-8, no YAML, or has other sections.
+    """
+    try:
+        with path.open("rb") as file:  # also a pipe: its size is known when it is read
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or type(error).__name__}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: byte {error.start} is no part of a character") from None
+    return read_document(text, str(path)).members(SECTIONS)
