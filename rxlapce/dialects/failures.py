@@ -94,7 +94,11 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], _Verdict], ...]] = (
         (ErrorKind.BILLING, None),
     ),
     (
-        re.compile(r"content (?:management )?policy|flagged (?:by|for|as)|requires moderation", re.IGNORECASE),
+        re.compile(
+            r"content (?:management )?policy|content filtering policy|violates usage guidelines"  # Anthropic 400, xAI 403
+            r"|flagged (?:by|for|as)|requires moderation",
+            re.IGNORECASE,
+        ),
         (ErrorKind.CONTENT_FILTER, None),
     ),
     (re.compile(r"(?:invalid|incorrect) api key", re.IGNORECASE), (ErrorKind.AUTH, None)),

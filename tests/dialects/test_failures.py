@@ -153,6 +153,24 @@ BODIES: dict[str, tuple[int, Any, ErrorKind, Retry]] = {
         ErrorKind.OVERLOADED,
         Retry.SAME,
     ),
+    "anthropic: what the answer would have been is blocked, in words alone": (
+        400,
+        {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "Output blocked by content filtering policy"},
+        },
+        ErrorKind.CONTENT_FILTER,
+        Retry.NEVER,
+    ),
+    "xai: a blocked prompt is no matter of the key": (
+        403,
+        {
+            "code": "The caller does not have permission to execute the specified operation",
+            "error": "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO",
+        },
+        ErrorKind.CONTENT_FILTER,
+        Retry.NEVER,
+    ),
 }
 
 
