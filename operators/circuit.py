@@ -44,6 +44,7 @@ def circuit_break(
                 return Disposable()
             flow = None if exchange is None else exchange.flow
             closings = 0 if flow is None else flow.closings
+            held = flow is not None and not flow.is_open
             emit = receiver.on_next
             committed = False
 
@@ -55,7 +56,7 @@ def circuit_break(
                 emit(token)
 
             def on_error(error: Exception) -> None:
-                paused = flow is not None and (flow.closings != closings or not flow.is_open)
+                paused = held or (flow is not None and flow.closings != closings)
                 try:
                     ticket.fail(error, paused=paused)
                 finally:  # a hook that fails must not keep the end from the reader

@@ -230,6 +230,7 @@ def test_only_the_total_limit_is_excused_by_a_slow_reader(limit: TimeLimit) -> N
         ("", "close", 0),
         ("", "close open", 0),
         ("close", "", 0),
+        ("close", "open", 0),
         ("close open", "", 1),
     ],
 )
