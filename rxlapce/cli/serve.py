@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,12 +25,14 @@ from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
 from rxlapce.errors import ConfigError
+from rxlapce.operators.breaker import Change
 from rxlapce.providers import SPECS
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.provider import Provider
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
-from rxlapce.telemetry.logs import logger
+from rxlapce.routing.traffic import Traffic
+from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.transports.unix import default_socket_path
 
 
@@ -120,14 +123,17 @@ async def _serve(daemon: Daemon, wish: Wish, ready_fd: int | None, lifeline_fd: 
         if wish.simulated:
             found = await stack.enter_async_context(_simulated())
             played = {name: found[name] for name in wish.simulated}
-        config = _configured(wish, played)
+        config = configured(wish, played)
         client = await stack.enter_async_context(HttpClient(proxy_for=proxy_for))
         router = Router(config.providers, wish.default_provider, aliases=config.aliases)
-        ProviderRoutes(ProviderManager(client, router)).register(daemon.handlers)
+        traffic = Traffic(config.settings, on_breaker=partial(_tell_of_breaker, daemon.log))
+        manager = ProviderManager(client, router, config.settings, traffic=traffic)
+        ProviderRoutes(manager).register(daemon.handlers)
         with stop_on_signals() as stop:
             daemon.log.info("providers_configured", providers=", ".join(config.providers))
             if config.aliases:
                 daemon.log.info("aliases_configured", aliases=", ".join(router.aliases))
+            await stack.enter_async_context(manager)
             await daemon.start()
             if lifeline_fd is not None:
                 _stop_at_end_of(lifeline_fd, stop)
@@ -138,7 +144,7 @@ async def _serve(daemon: Daemon, wish: Wish, ready_fd: int | None, lifeline_fd: 
             await _stop(daemon, stop)
 
 
-def _configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
+def configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
     """The environment, the file, and what the options lay over them. Raises `ConfigError`."""
     config = load_config(wish.environ, wish.config, played=played)
     validate_provider_configs(config.providers)
@@ -151,6 +157,10 @@ def _configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
     if not wish.health:
         settings = replace(settings, health=replace(settings.health, enabled=False))
     return replace(config, settings=settings)
+
+
+def _tell_of_breaker(log: Logger, change: Change) -> None:
+    log.warning("breaker", model=change.name, before=change.before, now=change.after, cause=change.cause)
 
 
 async def _stop(daemon: Daemon, stop: StopRequest) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,19 +58,33 @@ class DaemonProcess:
             self.lifeline = -1
 
 
+#: What `bare` says, as a configuration file.
+BARE = """
+limits: {default: {requests: null}}
+retry: {max_attempts: 1}
+breaker: {consecutive: 1024, window: 1024, min_outcomes: 1024, failure_percent: 100, max_cooldown_s: 0.001}
+health: {enabled: false}
+"""
+
+
 @contextlib.asynccontextmanager
 async def daemon_process(
-    path: Path, *options: str, environ: Mapping[str, str] | None = None
+    path: Path, *options: str, environ: Mapping[str, str] | None = None, config: str = BARE
 ) -> AsyncGenerator[DaemonProcess]:
     """A daemon that listens at `path` when this yields; at the end it is killed unless it has ended.
 
-    It writes its log to standard error of this process. `path.parent` must be this user's alone (mode 0700).
+    `config` is the text of its configuration file, by default as `bare` has it. It writes its log to standard error of
+    this process. `path.parent` must be this user's alone (mode 0700).
     """
     ready_read, ready_write = os.pipe()
     life_read, life_write = os.pipe()
+    descriptor, file = tempfile.mkstemp(suffix=".yaml")
+    os.write(descriptor, config.encode())
+    os.close(descriptor)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-m", "rxlapce", "serve", "--path", str(path), "--log-level", "warning",
-        "--ready-fd", str(ready_write), "--lifeline-fd", str(life_read), *options,
+        "--ready-fd", str(ready_write), "--lifeline-fd", str(life_read), "--config", file,
+        *options,
         pass_fds=(ready_write, life_read), start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
         env=dict(os.environ if environ is None else environ),
     )  # fmt: skip
@@ -88,6 +103,7 @@ async def daemon_process(
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+        os.unlink(file)
 
 
 async def _readable(descriptor: int) -> None:
