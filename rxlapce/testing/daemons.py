@@ -78,9 +78,7 @@ async def daemon_process(
     """
     ready_read, ready_write = os.pipe()
     life_read, life_write = os.pipe()
-    descriptor, file = tempfile.mkstemp(suffix=".yaml")
-    os.write(descriptor, config.encode())
-    os.close(descriptor)
+    file = _written(config)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", "-m", "rxlapce", "serve", "--path", str(path), "--log-level", "warning",
         "--ready-fd", str(ready_write), "--lifeline-fd", str(life_read), "--config", file,
@@ -103,7 +101,18 @@ async def daemon_process(
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        os.unlink(file)
+        _remove(file)
+
+
+def _written(config: str) -> str:
+    descriptor, file = tempfile.mkstemp(suffix=".yaml")
+    os.write(descriptor, config.encode())
+    os.close(descriptor)
+    return file
+
+
+def _remove(file: str) -> None:
+    Path(file).unlink()
 
 
 async def _readable(descriptor: int) -> None:
