@@ -241,14 +241,20 @@ class _Run:
         self.ended = False
 
     def receiver(self) -> Receiver[StreamToken]:
-        emit, add_text = self.fallback.receiver.on_next, self.fallback.delivered.add_text
-        straight, tokens = False, 0  # cells, and not attributes, for what is looked at each token
+        emit, delivered = self.fallback.receiver.on_next, self.fallback.delivered
+        add_text = delivered.add_text if self.fallback.policy.after_commit is AfterCommit.CONTINUE else None
+        straight, tokens, chars = False, 0, 0  # cells, and not attributes, for what is looked at each token
 
         def on_next(token: StreamToken) -> None:
-            nonlocal straight, tokens
+            nonlocal straight, tokens, chars
             tokens += 1
             if straight and type(token) is Text and not token.choice:
-                add_text(token.text)
+                if add_text is None:
+                    chars += len(token.text)
+                else:
+                    add_text(token.text)
+                emit(token)
+            elif straight and type(token) is Reasoning and not token.choice:
                 emit(token)
             elif not self.ended:
                 self.take(token)
@@ -259,6 +265,7 @@ class _Run:
             nonlocal straight
             straight = False
             self.ongoing.tokens = tokens
+            delivered.chars += chars  # nobody asks for them before
 
         self.on_end = stop
         return Receiver(on_next, self.on_error, self.on_completed)

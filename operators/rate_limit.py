@@ -17,7 +17,7 @@ from rxlapce.flow import Exchange, Receiver, Stage, Tasks, connect
 from rxlapce.operators.admission import Ticket, check_wait
 from rxlapce.operators.ledger import Limit, Unit, Verdict, Wait, counter_wait_s
 from rxlapce.operators.limiter import Claim, RateLimiter
-from rxlapce.tokens import VISIBLE, Finish, StreamToken, Usage, UsageReport
+from rxlapce.tokens import VISIBLE, Finish, StreamToken, Text, Usage, UsageReport
 
 
 def rate_limit_gate(
@@ -111,13 +111,13 @@ class _Passage:
             raise
 
     def tokens_to(self, emit: Callable[[StreamToken], None]) -> Callable[[StreamToken], None]:
-        watched: set[type[StreamToken]] = {UsageReport, Finish, *VISIBLE}
+        straight = False  # text has nothing to tell any more: nearly all tokens
 
         def on_next(token: StreamToken) -> None:
-            if type(token) in watched:
+            nonlocal straight
+            if not straight or type(token) is not Text:
                 self.note(token)
-                if self.spoke:
-                    watched.difference_update(VISIBLE)  # from then on, one look-up is all that a token costs
+                straight = self.spoke
             emit(token)
 
         return on_next
@@ -128,9 +128,9 @@ class _Passage:
             if used is not None:
                 self.used = used
                 self.limiter.report(self.claim, used)
-        elif not isinstance(token, Finish):
+        elif isinstance(token, VISIBLE):
             self.spoke = True
-        elif self.used is not None:
+        elif isinstance(token, Finish) and self.used is not None:
             self.limiter.settle(self.claim, self.used)
 
     def on_error(self, error: Exception) -> None:

@@ -90,8 +90,12 @@ class FrameWriter:
         def send(payload: bytes) -> None:
             if self.closed:
                 return
-            append(self._pending, payload)
-            self._took_one()
+            pending = self._pending
+            append(pending, payload)
+            if self._scheduled and len(pending) <= self._high:
+                self.frames += 1  # nearly always: it goes with the flush that was asked for
+            else:
+                self._took_one()
 
         return send
 
