@@ -5,7 +5,6 @@ by pair, so that it holds when the machine's speed drifts. Prints medians with t
 """
 
 import argparse
-import contextlib
 import json
 import os
 import platform
@@ -13,10 +12,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.children import child, said, tell
 from benchmarks.cpu import cpu_seconds
 
 
@@ -44,39 +43,6 @@ CASES = (
 )
 
 
-@contextlib.contextmanager
-def child(*arguments: str, **environment: str) -> Generator[subprocess.Popen[str]]:
-    """A Python child with pipes, ended with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def said(process: subprocess.Popen[str]) -> str:
-    """The child's next line."""
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    if not line:
-        raise RuntimeError(f"{process.args!r} ended early")
-    return line
-
-
-def tell(process: subprocess.Popen[str]) -> None:
-    """Give the child a line: go on."""
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-
-
 def aiohttp_alone(url: str, case: Case) -> float:
     """CPU microseconds a token."""
     with child("benchmarks.aiohttp_alone", url, case.model, str(case.streams)) as process:
@@ -90,7 +56,8 @@ def daemon(url: str, case: Case, options: argparse.Namespace, folder: Path) -> t
     read, write = os.pipe()
     command = [sys.executable, "-m", "rxlapce", "serve", "--path", str(path), "--base-url", url]
     process = subprocess.Popen(
-        [*command, "--log-level", "error", "--ready-fd", str(write), "--drain", "0"],
+        # Without a quota: the replay server takes whatever comes, and more than 60 requests a minute do.
+        [*command, "--rate-limit", "0", "--log-level", "error", "--ready-fd", str(write), "--drain", "0"],
         pass_fds=(write,),
     )
     os.close(write)
