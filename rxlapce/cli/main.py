@@ -26,6 +26,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "count": ("rxlapce.cli.count", "Count a prompt's tokens as its model's provider counts them."),
     "decode": ("rxlapce.cli.decode", "Decode recorded provider streams, offline."),
     "simulate": ("rxlapce.cli.simulate", "Run a provider that needs no key and misbehaves on request."),
+    "crashtest": (
+        "rxlapce.cli.crashtest",
+        "Let simulated providers fail in every way, and see what becomes of answers.",
+    ),
     "completion": ("rxlapce.cli.completion", "Print the shell's completion script."),
 }
 
