@@ -72,7 +72,7 @@ def _targets(at: Place, providers: Mapping[str, Provider]) -> tuple[Target, ...]
 
 
 def _target(at: Place, providers: Mapping[str, Provider]) -> Target:
-    if at.is_text():
+    if not at.is_mapping():
         return Target(model=_model(at, providers))
     members = at.members(options_of(Target))
     if "model" not in members:

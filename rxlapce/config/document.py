@@ -58,7 +58,7 @@ class Place:
 
     def members(self, known: Collection[str] | None = None) -> dict[str, "Place"]:
         """The mapping's values by their names. Raises `ConfigError` for a doubled name, and one not in `known`."""
-        if not isinstance(self.node, yaml.MappingNode) or self._tag() != "map":
+        if not isinstance(self.node, yaml.MappingNode) or not self.is_mapping():
             raise self.wrong("a mapping (name: value)")
         found: dict[str, Place] = {}
         for key, value in self.node.value:
@@ -82,7 +82,9 @@ class Place:
     def text(self, expected: str = "a text") -> str:
         """The text. Raises `ConfigError` for what YAML reads as something else, quoted or not."""
         if not self.is_text():
-            raise self.wrong(expected)
+            said, tag = self._plain(), self._tag()
+            advice = f"{said}, which YAML reads as {_READ_AS.get(tag)}: put it in quotes if it is a text"
+            raise self.wrong(expected, got=advice if tag in _READ_AS and said else None)
         return str(self.node.value)
 
     def flag(self, *, also: str = "") -> bool:
@@ -111,6 +113,10 @@ class Place:
         """Whether it says null; an empty place, where something was forgotten, does not."""
         return self._tag() == "null" and self._plain() != ""
 
+    def is_mapping(self) -> bool:
+        """Whether `members` gives them."""
+        return isinstance(self.node, yaml.MappingNode) and self._tag() == "map"
+
     def is_text(self) -> bool:
         """Whether `text` gives it."""
         return self._tag() == "str" and isinstance(self.node, yaml.ScalarNode)
@@ -137,7 +143,7 @@ class Place:
             return self.wrong(f"{expected}, of at most 15 digits", got=_cut(said))
         value = _as_yaml(said) if tag in ("int", "float") else None
         if value is None or _finite(said) == value:  # 5.0 where a whole number is expected; a date; no; .inf
-            return self.wrong(expected, got=_cut(said))
+            return self.wrong(expected)
         return self.wrong(
             expected, got=f"{_cut(said)}, which YAML reads as {_decimal(value)}: write that if it is meant"
         )
@@ -162,7 +168,7 @@ class Place:
             case "merge":
                 return f"{said}, which is not supported: write the members out"
             case _ if tag in _READ_AS:
-                return f"{said}, which YAML reads as {_READ_AS[tag]}: put it in quotes if it is a text"
+                return _cut(said)
             case _:
                 return f"a value with the tag {_short(str(self.node.tag))}"
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-_LIMITS: Final = ("default", "providers", "models", "user", "client")
+#: The members of `limits` that are quotas, or hold quotas by name.
+QUOTAS: Final = ("default", "providers", "models", "user", "client")
 
 
 def read_resilience(sections: Mapping[str, Place], known: Collection[str]) -> RoutingSettings:
@@ -54,7 +55,7 @@ def _retry(at: Place, base: RoutingSettings) -> RoutingSettings:
 
 
 def _admission(at: Place, base: Admission, known: Collection[str]) -> Admission:
-    members = at.members((*_LIMITS, *options_of(Admission)))
+    members = at.members((*QUOTAS, *options_of(Admission)))
 
     def quota(name: str, default: Quota, without: Collection[str] = ()) -> Quota:
         return read_settings(members[name], default, without=without) if name in members else default

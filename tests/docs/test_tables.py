@@ -21,6 +21,8 @@ DRIFTS = (
     ("protocol.md", "| `0x0205` |", "| `0x0206` |"),
     ("protocol.md", "| 128 | reader |", "| 136 | reader |"),
     ("protocol.md", "10,485,760 bytes", "16,777,216 bytes"),
+    ("resilience.md", "| `patience_s` | seconds from 0 | `2` |", "| `patience_s` | seconds from 0 | `20` |"),
+    ("resilience.md", "  max_cooldown_s: 3600", "  max_cooldown_s: 600"),
     ("cli.md", "`--max-tokens INTEGER RANGE`", "`--most-tokens INTEGER RANGE`"),
 )
 
