@@ -203,3 +203,45 @@ def test_an_error_of_the_file_is_told_with_its_place(command: Command, tmp_path:
     assert done.code == 1
     assert "vendors.yaml:3:5" in done.err
     assert "base_url" in done.err
+
+
+@pytest.fixture
+def aliases(all_configured: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with two aliases is set for all commands."""
+    file = tmp_path / "rxlapce.yaml"
+    file.write_text(
+        "models:\n  fast: {ask: [anthropic/sim, openai/sim], choose: least_busy}\n  other: {ask: [gemini/sim]}\n"
+    )
+    monkeypatch.setenv("RXLAPCE_CONFIG", str(file))
+
+
+def test_aliases_are_listed_before_the_models_with_what_they_stand_for(command: Command, aliases: None) -> None:
+    lines = command("models").out.splitlines()
+    assert lines[:2] == ["fast (least busy: anthropic/sim, openai/sim)", "other (in order: gemini/sim)"]
+    assert "openai/sim" in lines
+    first, second, *others = rows(command("models", "--json"))
+    asks = ["anthropic/sim", "openai/sim"]
+    assert first == {"provider": None, "model": "fast", "choose": "least_busy", "asks": asks}
+    assert second["model"] == "other"
+    assert all(row["provider"] in SPECS for row in others)
+
+
+def test_the_models_of_one_provider_are_listed_without_aliases(command: Command, aliases: None) -> None:
+    lines = command("models", "gemini").out.splitlines()
+    assert lines
+    assert all(line.startswith("gemini/") for line in lines)
+
+
+def test_tokens_of_an_alias_are_those_of_its_first_model(command: Command, aliases: None) -> None:
+    by_alias, by_name = (command("count", "-m", model, "one two three") for model in ("fast", "anthropic/sim"))
+    assert (by_alias.code, by_alias.out) == (0, by_name.out)
+
+
+def test_providers_are_shown_while_an_alias_names_one_who_is_not_configured(
+    command: Command, aliases: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GEMINI_API_KEY")
+    assert command("providers").code == 0
+    done = command("models")
+    assert done.code == 1
+    assert "rxlapce.yaml:3:17: models.other.ask[0]: gemini is not configured: set GEMINI_API_KEY" in done.err

@@ -2,12 +2,23 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from rxlapce.bridge import Client, connect
+from rxlapce.cli.child import running_daemon
+from rxlapce.cli.serve import Wish, configured
+from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.config.simulated import simulated_environ
+from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.providers import SPECS
+from rxlapce.providers.provider import Provider
+from rxlapce.requests import ChatRequest, Message
+from rxlapce.routing.settings import DEFAULT_QUOTA, Admission, HealthSettings, Quota, RoutingSettings
+from rxlapce.tokens import Seam, StreamToken, Text
 
 
 class Outcome(Protocol):
@@ -45,6 +56,8 @@ def test_a_second_daemon_on_the_path_is_refused_and_the_first_one_stays(command:
         (("--base-url", "http://me:secret@127.0.0.1/v1"), 1, "keys do not belong into the URL"),
         (("--simulator", "--default-provider", "nobody"), 1, "'nobody' is not configured; configured: simulator"),
         (("--log-level", "loud"), 2, "'loud' is not one of"),
+        (("--rate-limit", "-1"), 2, "-1 is not in the range x>=0"),
+        (("--rate-limit", "many"), 2, "'many' is not a valid integer"),
     ],
 )
 def test_wrong_setting_says_what_was_expected(
@@ -61,6 +74,103 @@ def test_folder_that_others_may_enter_is_refused(command: Command, folder: Path)
     done = command("serve", "--simulator", "--path", str(folder / "d.sock"), "--log-level", "error")
     assert done.code == 1
     assert "is open to other users (mode 0755); make it yours alone (chmod 700)" in done.err
+
+
+# -- the file, and what options lay over it ---------------------------------------------------------------------------
+
+
+#: What is wished without options.
+PLAIN = Wish(
+    environ={"OPENAI_API_KEY": CANARY}, config=None, simulated=(), default_provider=None, rate_limit=None, health=True
+)
+
+
+@pytest.fixture
+def played() -> dict[str, Provider]:
+    """A simulator's provider, as `--simulator` makes it."""
+    return {"simulator": load_provider_configs_from_env(simulated_environ("http://127.0.0.1:9"))["local"]}
+
+
+def test_without_options_each_model_has_the_default_limit_and_the_simulator_none(played: dict[str, Provider]) -> None:
+    settings = configured(PLAIN, played).settings
+    assert settings.admission.of("openai", "m") == ("openai/m", DEFAULT_QUOTA)
+    assert settings.admission.of("simulator", "sim") == ("simulator/sim", Quota())
+    assert settings == replace(RoutingSettings(), admission=Admission(providers={"simulator": Quota()}))
+
+
+@pytest.mark.parametrize(("rate_limit", "requests"), [(7, 7), (0, None)])
+def test_a_rate_limit_is_for_everybody_and_wins_over_the_file(
+    rate_limit: int, requests: int | None, played: dict[str, Provider], folder: Path
+) -> None:
+    file = folder / "f.yaml"
+    file.write_text(
+        "limits: {providers: {openai: {requests: 500, streams: 2}}}\nmodels: {fast: {ask: [simulator/sim]}}"
+    )
+    config = configured(replace(PLAIN, config=file, rate_limit=rate_limit), played)
+    assert config.settings.admission.of("openai", "m")[1] == Quota(requests=requests, streams=2)
+    assert config.settings.admission.of("simulator", "sim")[1] == Quota(requests=requests)
+    assert config.settings.admission.of("xai", "m")[1] == Quota(requests=requests)
+    assert [alias.name for alias in config.aliases] == ["fast"]
+
+
+def test_no_health_leaves_the_rest_of_the_file_s_health(played: dict[str, Provider], folder: Path) -> None:
+    file = folder / "f.yaml"
+    file.write_text("health: {every_s: 7}")
+    with_file = replace(PLAIN, config=file)
+    assert configured(with_file, played).settings.health == HealthSettings(every_s=7)
+    without_health = configured(replace(with_file, health=False), played).settings.health
+    assert without_health == HealthSettings(enabled=False, every_s=7)
+
+
+def test_a_rate_limit_of_the_environment_that_is_none_is_told_by_its_name(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RXLAPCE_RATE_LIMIT", "fast")
+    done = command("serve", "--simulator", "--path", str(folder / "d.sock"))
+    assert done.code == 2
+    assert "RXLAPCE_RATE_LIMIT" in done.err
+    assert "'fast' is not a valid integer" in done.err
+
+
+def test_an_alias_of_who_is_not_configured_ends_it_before_it_listens(command: Command, folder: Path) -> None:
+    (folder / "f.yaml").write_text("models:\n  fast:\n    ask: [simulator/sim, xai/grok-4]\n")
+    done = command("serve", "--simulator", "--config", str(folder / "f.yaml"), "--path", str(folder / "d.sock"))
+    assert (done.code, done.out) == (1, "")
+    assert "f.yaml:3:26: models.fast.ask[1]: xai is not configured: set XAI_API_KEY; configured: simulator" in done.err
+    assert [path.name for path in folder.iterdir()] == ["f.yaml"]
+
+
+LIMITED = "simulator/sim:tps=0,tokens=3"
+FILE = f"""
+models:
+  fast:
+    ask: ["simulator/sim:tps=0,fault=cut,after=5", "simulator/sim:tps=0"]
+    after_commit: restart
+limits: {{models: {{"{LIMITED}": {{requests: 1}}}}, wait_s: 0}}
+"""
+
+
+async def test_the_daemon_does_as_the_file_says(folder: Path) -> None:
+    file = folder / "f.yaml"
+    file.write_text(FILE)
+    async with running_daemon("--simulator", "--config", str(file)) as path, await connect(path) as client:
+        by_alias, by_name = [await tokens_of(client, model) for model in ("fast", "simulator/sim:tps=0")]
+        await tokens_of(client, LIMITED)
+        with pytest.raises(ProviderError) as refused:
+            await tokens_of(client, LIMITED)
+    (seam,) = (place for place, token in enumerate(by_alias) if isinstance(token, Seam))
+    assert text_of(by_alias[:seam])
+    assert text_of(by_alias[seam:]) == text_of(by_name)
+    assert (refused.value.kind, refused.value.phase) == (ErrorKind.RATE_LIMIT, Phase.ADMIT)
+
+
+async def tokens_of(client: Client, model: str) -> list[StreamToken]:
+    request = ChatRequest(model=model, messages=(Message(role="user", content="hi"),))
+    return [token async for token in client.chat_stream(request)]
+
+
+def text_of(tokens: list[StreamToken]) -> str:
+    return "".join(token.text for token in tokens if isinstance(token, Text))
 
 
 # -- providers --------------------------------------------------------------------------------------------------------
