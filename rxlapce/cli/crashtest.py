@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @click.option("--list", "listing", is_flag=True, help="Name the cases, and run none.")
 @click.option("--within", "within_s", metavar="SECONDS", type=click.FloatRange(0, min_open=True), default=60.0,
               show_default=True, help="The most that one answer, or its error, may take.")  # fmt: skip
-@click.option("--after-commit", type=click.Choice([*AfterCommit]), help="What becomes of answers that break off, "
-              "whatever is configured.")  # fmt: skip
+@click.option("--after-commit", type=click.Choice([policy.value for policy in AfterCommit]),
+              help="What becomes of answers that break off, whatever is configured.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of the results on standard output.")
 @click.argument("model", required=False)
 def crashtest(

@@ -62,7 +62,7 @@ async def result_of(case: Case, rig: Rig, wall_s: float) -> Result:
     expected = rig.expected()
     judgement = combined(judge(reading, expected) for reading in rig.readings)
     if judgement.verdict is not Verdict.FAIL:
-        wrong = await _untrue(rig) or (None if rig.setup.own else _unmet(case.expect, judgement, rig))
+        wrong = await _untrue(rig) or (_unmet(case.expect, judgement, rig) if rig.setup.is_known else None)
         judgement = judgement if wrong is None else Judgement(Verdict.FAIL, wrong)
     last = rig.readings[-1]
     answer, error = last.answer, last.error

@@ -21,7 +21,7 @@ def _unheard(case: Case) -> None:
 
 async def run_case(case: Case, setup: Setup) -> Result:
     """What comes of one case; a rig that breaks is a failed case too."""
-    within_s = setup.within_s if setup.own else min(setup.within_s, case.expect.within_s)
+    within_s = min(setup.within_s, case.expect.within_s) if setup.is_known else setup.within_s
     started_s = time.monotonic()
     try:
         async with Rig(setup, case.conditions, within_s=within_s) as rig:

@@ -30,8 +30,8 @@ _VARIABLE: Final = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
 class Setup:
     """The model that is asked, by its name in `config`, which holds what it takes and nothing else.
 
-    `own`: it is somebody's own configuration, and not the built-in one, whose results are known beforehand. `after` is
-    laid over the policy for answers that break off. `within_s` is the most that an answer may take.
+    `own`: it is somebody's own configuration, and not the built-in one. `after` is laid over the policy for answers
+    that break off. `within_s` is the most that an answer may take.
     """
 
     model: str
@@ -39,6 +39,11 @@ class Setup:
     own: bool
     after: AfterCommit | None = None
     within_s: float = DEFAULT_WITHIN_S
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what comes of each case: in the built-in configuration, as it is."""
+        return not self.own and self.after is None
 
     @property
     def targets(self) -> tuple[Target, ...]:
