@@ -1,0 +1,198 @@
+"""Keeps 200 streams with random faults under way for minutes, and shows that the daemon keeps nothing of them.
+
+A daemon, three simulated providers and the editors are processes of their own; now and then a further editor is killed
+in the midst of its streams. The daemon's gauges are read before, during and after. Ends with 1 if anything is left.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from benchmarks.children import child, said, tell
+from benchmarks.soak.clients import Tally
+from benchmarks.soak.gauges import MUST_BE_BACK, MUST_BE_ZERO, Gauges
+from benchmarks.soak.verdict import allowed_kib, faults, growth_kib
+
+#: Tight, so that every limit is met: a quota is spent now and then, somebody waits, a circuit is open. But not for
+#: long: refusals are soon told, and leave nothing to break.
+CONFIG: Final = """
+models:
+  soak:
+    ask: [openai/sim, anthropic/sim, local/sim]
+    choose: least_busy
+    after_commit: continue
+timeouts: {headers_s: 2, first_token_s: 3, idle_s: 2, min_tokens_per_s: 1, rate_window_s: 3, total_s: 20}
+limits:
+  default: {requests: null}
+  wait_s: 2
+  models:
+    openai/sim: {requests: 900, streams: 70}
+    anthropic/sim: {tokens: 300000, streams: 80}
+    local/sim: {requests: 3000}
+retry: {base_s: 0.2, max_s: 1, patience_s: 0.5, deadline_s: 5}
+breaker: {consecutive: 8, failure_percent: 55, open_s: 1, max_open_s: 2, key_s: 1}
+health: {every_s: 5}
+"""
+EVERY_S: Final = 2.0
+SHOWN_EVERY: Final = 5
+SHOWN: Final = (*MUST_BE_BACK, "rss_kib", "private_kib", *MUST_BE_ZERO, "open_breakers", "retries", "refused", "ended")
+#: How many streams a doomed editor has.
+DOOMED_STREAMS: Final = 12
+SETTLE_S: Final = 30.0
+
+
+@contextmanager
+def providers(seed: int) -> Generator[dict[str, str]]:
+    """Three simulators, as the environment that names them."""
+    with ExitStack() as stack:
+        urls = [said(stack.enter_context(child("benchmarks.soak.provider", str(seed + number)))) for number in range(3)]
+        yield {
+            "OPENAI_API_KEY": "simulated-key",
+            "OPENAI_BASE_URL": f"{urls[0]}/v1",
+            "ANTHROPIC_API_KEY": "simulated-key",
+            "ANTHROPIC_BASE_URL": urls[1],
+            "LOCAL_BASE_URL": f"{urls[2]}/v1",
+        }
+
+
+def read_gauges(daemon: subprocess.Popen[str]) -> Gauges:
+    """How the daemon stands now."""
+    tell(daemon)
+    return msgspec.json.decode(said(daemon), type=Gauges)
+
+
+class Doomed:
+    """An editor that is killed in the midst of its streams, and the next one."""
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        self.path = path
+        self.chance = chance
+        self.killed = 0
+        self.kill_at_s = 0.0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def tend(self) -> None:
+        """Kill the editor if its time has come, and let another one begin."""
+        if time.monotonic() < self.kill_at_s:
+            return
+        self.end()
+        seed = str(self.chance.randrange(1 << 30))
+        arguments = ("benchmarks.soak.clients", str(self.path), str(DOOMED_STREAMS), "3600", seed)
+        self.process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.DEVNULL)
+        self.kill_at_s = time.monotonic() + self.chance.uniform(3, 10)
+
+    def end(self) -> None:
+        """Kill the editor that runs."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            self.killed += 1
+
+
+def settled(daemon: subprocess.Popen[str], before: Gauges) -> Gauges:
+    """The gauges when nothing is under way any more, or after `SETTLE_S` seconds of waiting for that."""
+    deadline_s = time.monotonic() + SETTLE_S
+    while True:
+        gauges = read_gauges(daemon)
+        left = any(getattr(gauges, name) for name in MUST_BE_ZERO)
+        more = any(getattr(gauges, name) > getattr(before, name) for name in MUST_BE_BACK)
+        if not (left or more) or time.monotonic() > deadline_s:
+            return gauges
+        time.sleep(0.5)
+
+
+def show(title: str, gauges: Gauges) -> None:
+    """One line of how the daemon stands."""
+    print(
+        f"{title:>8} {gauges.requests:>5} requests {gauges.connections:>3} connections {gauges.rings:>2} rings "
+        f"{gauges.tasks:>4} tasks {gauges.descriptors:>4} descriptors {gauges.memory_kib / 1024:6.1f} MiB "
+        f"{gauges.slot_waiters + gauges.quota_waiters:>4} wait {gauges.open_breakers} open {gauges.ended:>6} ended",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def report(before: Gauges, middle: Gauges, after: Gauges, tally: Tally) -> None:
+    """The tables: gauges before, at the busiest, and after; and what became of the requests."""
+    print(f"\n{'gauge':18} {'before':>9} {'busiest':>9} {'after':>9}")
+    for name in SHOWN:
+        values = [getattr(gauges, name) for gauges in (before, middle, after)]
+        print(f"{name:18} " + " ".join(f"{'-' if value is None else value:>9}" for value in values))
+    print("\nrequests by kind and end")
+    for kind, counts in sorted(tally.outcomes.items()):
+        ends = ", ".join(f"{count} {end}" for end, count in sorted(counts.items(), key=lambda item: -item[1]))
+        print(f"{kind:8} {sum(counts.values()):>6}: {ends}")
+    print(f"{tally.seams} seams; {tally.truncated} truncated successes, {tally.doubled} with doubled text")
+
+
+def main() -> int:
+    """Run it; 1 if anything is left behind."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--streams", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--seed", type=int, default=None, help="for the same faults and cancels again")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    options = parser.parse_args()
+    seed: int = int.from_bytes(os.urandom(4)) if options.seed is None else options.seed
+    chance = random.Random(seed)  # noqa: S311 - test data
+    print(f"{options.streams} streams for {options.seconds:g} s, seed {seed}", file=sys.stderr)
+    samples: list[tuple[float, Gauges]] = []
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        path, file = Path(folder) / "daemon.sock", Path(folder) / "config.yaml"
+        file.write_text(CONFIG)
+        simulated = ExitStack()
+        stack.enter_context(simulated)
+        environ = simulated.enter_context(providers(chance.randrange(1 << 30)))
+        daemon = stack.enter_context(child("benchmarks.soak.daemon", str(path), str(file), **environ))
+        said(daemon)
+        before = read_gauges(daemon)
+        show("before", before)
+        doomed = Doomed(path, chance)
+        stack.callback(doomed.end)
+        arguments = (str(path), str(options.streams), str(options.seconds), str(chance.randrange(1 << 30)))
+        editors = stack.enter_context(child("benchmarks.soak.clients", *arguments))
+        started_s = time.monotonic()
+        while time.monotonic() < started_s + options.seconds:
+            doomed.tend()
+            time.sleep(EVERY_S)
+            samples.append((time.monotonic() - started_s, read_gauges(daemon)))
+            if len(samples) % SHOWN_EVERY == 0:
+                show(f"{samples[-1][0]:.0f} s", samples[-1][1])
+        doomed.end()
+        tally = msgspec.json.decode(said(editors), type=Tally)
+        simulated.close()  # and with them the connections that are kept for the next request
+        after = settled(daemon, before)
+        show("after", after)
+    wrong = faults(before, samples, after, tally)
+    busiest = max((gauges for _, gauges in samples), key=lambda gauges: gauges.requests)
+    grown, allowed = growth_kib(samples), allowed_kib(samples)
+    if options.json:
+        gauges = {"before": before, "busiest": busiest, "after": after}
+        record = {"seed": seed, "faults": wrong, "killed": doomed.killed, "grown_kib": grown,
+                  "allowed_kib": allowed, "gauges": gauges, "tally": tally}  # fmt: skip
+        print(json.dumps(msgspec.to_builtins(record)))
+    else:
+        report(before, busiest, after, tally)
+        print(
+            f"{doomed.killed} editors killed; memory grew by {grown:.0f} KiB in the second half ({allowed:.0f} allowed)"
+        )
+        print("\n".join(wrong) or "nothing is left behind")
+    for answer in tally.wrong[:3]:
+        print(answer, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

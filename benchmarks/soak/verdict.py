@@ -1,0 +1,52 @@
+"""Whether anything is left behind: pure, from what was read of the daemon and what its clients counted."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks.soak.clients import Tally
+from benchmarks.soak.gauges import MUST_BE_BACK, MUST_BE_ZERO, Gauges
+
+#: What a request may leave behind, by the fit. The smallest thing that one could leave, its `Exchange`, has with its
+#: parts over 1 KiB, so that half of one is none.
+LEFT_KIB_A_REQUEST: Final = 0.5
+#: The allocator's own ups and downs, which a short run cannot tell from growth.
+LEFT_KIB_AT_LEAST: Final = 1024.0
+
+
+def growth_kib(samples: Sequence[tuple[float, Gauges]]) -> float:
+    """By how much memory grew in the second half of the samples, by the line that fits them best (least squares)."""
+    half = samples[len(samples) // 2 :]
+    if len(half) < 3:
+        return 0.0
+    times = [at_s for at_s, _ in half]
+    sizes = [gauges.memory_kib for _, gauges in half]
+    middle_s, middle_kib = sum(times) / len(times), sum(sizes) / len(sizes)
+    spread = sum((at_s - middle_s) ** 2 for at_s in times)
+    slope = sum((at_s - middle_s) * (size - middle_kib) for at_s, size in zip(times, sizes, strict=True)) / spread
+    return slope * (times[-1] - times[0])
+
+
+def allowed_kib(samples: Sequence[tuple[float, Gauges]]) -> float:
+    """What may be, for as many attempts as ended in that half."""
+    half = samples[len(samples) // 2 :]
+    return max(LEFT_KIB_AT_LEAST, LEFT_KIB_A_REQUEST * (half[-1][1].ended - half[0][1].ended))
+
+
+def faults(before: Gauges, samples: Sequence[tuple[float, Gauges]], after: Gauges, tally: Tally) -> list[str]:
+    """What is wrong, each in a sentence; empty if nothing is."""
+    found = [f"{name} is {getattr(after, name)}, not 0" for name in MUST_BE_ZERO if getattr(after, name)]
+    for name in MUST_BE_BACK:
+        was, now = getattr(before, name), getattr(after, name)
+        if now > was:
+            found.append(f"{name}: {was} before, {now} after")
+    grown, allowed = growth_kib(samples), allowed_kib(samples)
+    if grown > allowed:
+        found.append(f"memory grew by {grown:.0f} KiB in the second half, where {allowed:.0f} are allowed")
+    for name, count in (
+        ("answers were told as whole and are not", len(tally.wrong)),
+        ("streams had no terminal frame", tally.without_end),
+        ("streams had more than one terminal frame", tally.ended_twice),
+    ):
+        if count:
+            found.append(f"{count} {name}")
+    return found
