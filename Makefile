@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-local test-sdk test-aimock test-heavy check lint bench lock clean
+.PHONY: help demo test test-local test-sdk test-aimock test-heavy check lint bench soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ lint: $(VENV)/.test $(VENV)/.dev ## The part of check that runs nothing: lint, f
 
 bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, with the spread
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.test ## Keep 200 streams with random faults under way for 5 minutes; fails if anything is left behind
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 lock: $(VENV)/.python ## Resolve requirements/*.txt anew
 	@$(PIP) install uv
