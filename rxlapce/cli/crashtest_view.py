@@ -25,6 +25,8 @@ _WORDS: Final = {Verdict.WHOLE: "whole", Verdict.CLEAN_ERROR: "clean error", Ver
 _TIMES_SHOWN: Final = 3
 #: Where there is no terminal that says how wide it is.
 _COLUMNS: Final = 160
+#: A terminal that is narrower has no room for times beside the numbers of attempts.
+_ROOM_FOR_TIMES: Final = 110
 
 
 class ProgressView(Protocol):
@@ -118,6 +120,7 @@ class LiveView:
 def show_table(results: Sequence[Result], setup: Setup) -> None:
     """All cases on standard output, why some failed, and the sum."""
     console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
+    attempts = _times if console.width >= _ROOM_FOR_TIMES else _number
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("CASE", no_wrap=True)
     table.add_column("VERDICT", no_wrap=True)
@@ -128,7 +131,7 @@ def show_table(results: Sequence[Result], setup: Setup) -> None:
     table.add_column("THE CALLER GOT", min_width=20)
     for result in results:
         table.add_row(
-            result.case, _verdict(result), _times(result.times_primary_s), _times(result.times_fallback_s),
+            result.case, _verdict(result), attempts(result.times_primary_s), attempts(result.times_fallback_s),
             f"{result.wall_s:.1f}", Text(printable(got(result)), no_wrap=True, overflow="ellipsis"),
         )  # fmt: skip
     console.print(table)
@@ -163,9 +166,14 @@ def _verdict(result: Result) -> Text:
     return Text(_WORDS[result.verdict], _COLOURS[result.verdict])
 
 
+def _number(times_s: Sequence[float]) -> str:
+    """The number of attempts."""
+    return str(len(times_s)) if times_s else "-"
+
+
 def _times(times_s: Sequence[float]) -> str:
     """The number of attempts, and when the first of them were."""
     if not times_s:
-        return "-"
+        return _number(times_s)
     shown = " ".join(f"{at_s:.1f}" for at_s in times_s[:_TIMES_SHOWN])
     return f"{len(times_s)} at {shown}{' …' if len(times_s) > _TIMES_SHOWN else ''}"

@@ -75,6 +75,17 @@ async def test_timeouts_that_are_too_long_fail(write_config: WriteConfig) -> Non
     assert {result.reason for result in results} == {"it had not ended after 0.5 s"}
 
 
+async def test_a_configuration_that_lets_words_be_doubled_fails(write_config: WriteConfig) -> None:
+    careless = "models: {twice: {ask: [openai/a, anthropic/b], after_commit: continue, overlap_chars: %d}}\n"
+    results = [
+        await run_case(BY_NAME["cut_overlap"], of_file(write_config(careless % chars), within_s=5.0))
+        for chars in (0, 100)
+    ]
+    assert [result.verdict for result in results] == [Verdict.FAIL, Verdict.WHOLE]
+    assert results[0].reason is not None
+    assert "calls itself whole, but from character 1" in results[0].reason
+
+
 async def test_nobody_s_key_is_read_or_sent(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACME_KEY", "a-true-key-of-acme")
     monkeypatch.setenv("GEMINI_API_KEY", "a-true-key-of-gemini")
