@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("rxlapce.cli.serve", "Run the daemon that editors connect to."),
     "providers": ("rxlapce.cli.providers", "Show which providers are configured, from where, and whether they answer."),
     "models": ("rxlapce.cli.models", "List the models of the configured providers."),
+    "route": ("rxlapce.cli.route", "Say who would be asked for a model, in which order, and why."),
     "count": ("rxlapce.cli.count", "Count a prompt's tokens as its model's provider counts them."),
     "decode": ("rxlapce.cli.decode", "Decode recorded provider streams, offline."),
     "simulate": ("rxlapce.cli.simulate", "Run a provider that needs no key and misbehaves on request."),

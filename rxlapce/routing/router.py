@@ -1,5 +1,6 @@
 """From a model's name and a request to the models that are asked for it, in order; every decision with its reason."""
 
+import difflib
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ class Router:
         """The provider of that name. Raises `ProviderError` of kind `bad_request` in phase `admit`."""
         found = self.providers.get(name)
         if found is None:
-            raise self._unknown(f"no provider {name!r}")
+            raise self._unknown(f"no provider {name!r}", name)
         return found
 
     def _resolve(self, name: str) -> Route:
@@ -169,12 +170,12 @@ class Router:
         provider = self.providers.get(prefix)
         if provider is not None and (slash or provider.default_model is not None):
             if not model and provider.default_model is None:
-                raise self._unknown(f"{name!r} names a provider but no model: expected {prefix}/MODEL")
+                raise self._unknown(f"{name!r} names a provider but no model: expected {prefix}/MODEL", "")
             return Route(provider, model or str(provider.default_model))
         if self.default is not None and not slash:
             return Route(self.providers[self.default], name)
         what = f"no provider {prefix!r}" if slash else f"{name!r} has no provider in front: expected PROVIDER/MODEL"
-        raise self._unknown(what)
+        raise self._unknown(what, prefix)
 
     def _ordered(
         self, choose: Choose, fit: Sequence[tuple[Target, Route]], state: RouteState
@@ -208,12 +209,13 @@ class Router:
             drawn.append(left.pop(place))
         return drawn
 
-    def _unknown(self, what: str) -> ProviderError:
+    def _unknown(self, what: str, said: str) -> ProviderError:
         names = ", ".join(sorted(self.providers)) or "none"
         aliases = f"; aliases: {', '.join(sorted(self.aliases))}" if self.aliases else ""
-        return ProviderError(
-            ErrorKind.BAD_REQUEST, f"{what}; configured providers: {names}{aliases}", phase=Phase.ADMIT
-        )
+        near = difflib.get_close_matches(said, (*self.providers, *self.aliases), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        text = f"{what}; configured providers: {names}{aliases}{hint}"
+        return ProviderError(ErrorKind.BAD_REQUEST, text, phase=Phase.ADMIT)
 
     def _nobody(self, name: str, left_out: Iterable[tuple[Target, str]]) -> ProviderError:
         reasons = "; ".join(f"{target.model} {reason}" for target, reason in left_out)
