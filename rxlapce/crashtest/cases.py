@@ -168,6 +168,18 @@ CASES: Final[tuple[Case, ...]] = (
         expect=_CONTINUED,
     ),
     Case(
+        name="cut_twice",
+        about="the same, and the fallback breaks off after 10 more: the first one's error, with what both had said",
+        conditions=Conditions(primary=_CUT, fallback="fault=cut,after=10"),
+        expect=Expect(
+            verdict=_CLEAN,
+            by=None,
+            error=ErrorKind.TRUNCATED,
+            seams=(SeamWord.CONTINUE,),
+            check=checks.names_everybody,
+        ),
+    ),
+    Case(
         name="cut_tool_call",
         about="the connection breaks inside the arguments of a tool call",
         conditions=Conditions(primary="tokens=20,tools=1,fault=cut,after=22", fallback="tokens=20,tools=1", tools=True),

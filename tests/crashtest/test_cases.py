@@ -21,8 +21,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "crashtest.md"
 #: Those that wait for no timeout and no backoff: a few hundredths of a second each.
 QUICK = (
     "400_context", "400_filter", "400_filter_elsewhere", "cut", "cut_fail", "cut_continue", "cut_restart",
-    "cut_prefill_refused", "cut_overlap", "cut_tool_call", "malformed", "error_event", "no_end", "no_end_at_all",
-    "no_done", "our_limit",
+    "cut_prefill_refused", "cut_overlap", "cut_twice", "cut_tool_call", "malformed", "error_event", "no_end",
+    "no_end_at_all", "no_done", "our_limit",
 )  # fmt: skip
 
 
