@@ -12,6 +12,7 @@ from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
 from rxlapce.operators.attempt import Ongoing
 from rxlapce.operators.continuation import Continuation, Delivered, Overlap, total_usage
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, SeamWord, may_ask_elsewhere
+from rxlapce.operators.verdict import was_sent
 from rxlapce.tokens import Finish, FinishKind, Reasoning, Seam, StreamToken, Text, Usage, UsageReport
 
 
@@ -25,9 +26,9 @@ def fallback(
         result:    ------(a)--b--F|             --a--b----(Sc)-F|      after_commit: continue; S is the seam
 
     Before the first token that anybody sees, a failure that may be another's success (`may_ask_elsewhere`) opens the
-    next leg at once. What is wrong with the request itself goes on as it is. If all fail, the error is the first leg's,
-    and its message tells of the others. Usage reports before that token are held, the last one only, and those of a
-    failed attempt are thrown away.
+    next leg at once. What is wrong with the request itself goes on as it is. If all fail, the error is the first leg's
+    whose request was sent, else the first leg's; its message tells of the others. Usage reports before that token are
+    held, the last one only, and those of a failed attempt are thrown away.
 
     After it, `policy.after_commit` decides.
 
@@ -180,7 +181,9 @@ class _Fallback:
         if self.cause is not None:
             error = self.cause
         elif may_ask_elsewhere(error, self.policy):
-            error = self.tried[0][1]
+            errors = [failure for _, failure in self.tried]
+            # Who reads "phase admit" of the whole takes it that nothing was sent, and gives a quota back.
+            error = next(filter(was_sent, errors), errors[0])
         self.report_total(self.usages)
         if self.stopped:
             return

@@ -16,6 +16,7 @@ from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
 from rxlapce.operators.attempt import Ongoing
 from rxlapce.operators.breaker import CircuitOpen
 from rxlapce.operators.retry_budget import RetryBudget
+from rxlapce.operators.verdict import was_sent
 from rxlapce.tokens import Finish, StreamToken, Text, UsageReport
 
 #: Errors that the same request to the same provider gets again, whatever else is said about them.
@@ -103,7 +104,7 @@ def retry_stream(
 
     An error is retried if it says so (`Retry.SAME`), is none of `HOPELESS`, and the provider did answer
     (`may_ask_again`), at most `policy.max_attempts` times in all; the provider's last error goes on unchanged, also if
-    a breaker has refused an attempt since. It goes on at once,
+    a breaker or a gate has refused an attempt since. It goes on at once,
     with its `retry_after_s`, where the wait would reach past the deadline, and where `budget` is spent. The wait is
     never shorter than `Retry-After`.
 
@@ -197,11 +198,11 @@ class _Retrying:
     def on_failure(self, error: Exception) -> None:
         """The attempt failed before anybody saw anything of it."""
         self.failed += 1
-        if not isinstance(error, CircuitOpen):
+        if was_sent(error):
             self.failure = error
         wait_s = self.wait_s(error)
         if wait_s is None:
-            self.end(self.failure or error)  # that the circuit has opened since tells less
+            self.end(self.failure or error)  # that a gate or the circuit has closed since tells less
             return
         timer = SingleAssignmentDisposable()
         self.current.disposable = timer

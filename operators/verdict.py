@@ -23,6 +23,11 @@ FAILURES: Final = frozenset(
 OF_KEY: Final = frozenset({ErrorKind.AUTH, ErrorKind.BILLING, ErrorKind.QUOTA})
 
 
+def was_sent(error: Exception) -> bool:
+    """Whether a provider was asked at all by the request that ended in `error`; no refusal of ours comes so late."""
+    return not isinstance(error, ProviderError) or error.phase is not Phase.ADMIT
+
+
 def verdict_of(error: Exception, *, keyed: bool = False, paused: bool = False) -> Verdict:
     """What `error` says of the provider, for a breaker of one key (`keyed`) or of all of them.
 
@@ -33,7 +38,7 @@ def verdict_of(error: Exception, *, keyed: bool = False, paused: bool = False) -
       anything that is no `ProviderError`), every refusal in phase `admit`, in which nothing was sent; and the total
       limit of a stream that was `paused` by its reader.
     """
-    if not isinstance(error, ProviderError) or error.phase is Phase.ADMIT:
+    if not isinstance(error, ProviderError) or not was_sent(error):
         return Verdict.NEITHER
     if paused and isinstance(error, StreamTimeout) and error.limit is TimeLimit.TOTAL:
         return Verdict.NEITHER  # the other limits stand still meanwhile

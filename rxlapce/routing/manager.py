@@ -127,9 +127,16 @@ class ProviderManager:
         """The completion as a cold Observable of tokens; as one user message where the model only chats."""
         return self._answer(request.as_chat(), exchange, provider_chat_stream, completion=True)
 
+    def chat_whole(self, request: ChatRequest, exchange: Exchange) -> Observable[StreamToken]:
+        """The answer, asked for in one piece, as a cold Observable of its tokens; in all else as `chat_stream`.
+
+        --------------text-usage-finish-|
+        """
+        return self._answer(request, exchange, chat_whole)
+
     async def chat(self, request: ChatRequest, exchange: Exchange) -> Answer:
         """The answer in one piece, by the same way. Raises `ProviderError`."""
-        return await _whole(self._answer(request, exchange, chat_whole))
+        return await _whole(self.chat_whole(request, exchange))
 
     async def complete(self, request: CompletionRequest, exchange: Exchange) -> Answer:
         """The completion in one piece; as one user message where the model only chats. Raises `ProviderError`."""

@@ -1,0 +1,49 @@
+"""Single interleavings that went wrong once, each as small as it can be."""
+
+from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.operators.retry import RetryPolicy
+from rxlapce.routing.alias import Alias, Target
+from rxlapce.routing.settings import Admission, Quota, RoutingSettings
+from rxlapce.testing.interleaving import ALIAS, Reader, Reading, Scenario, World
+from rxlapce.testing.interleaving_checks import check
+from rxlapce.testing.scripted_http import Fault, Script
+
+
+def run(scripts: dict[str, Fault], admission: Admission, *readings: Reading) -> World:
+    """The models in that order, each with one fault for ever, asked by `readings`."""
+    world = World(
+        Scenario(
+            alias=Alias(name=ALIAS, targets=tuple(Target(model=model) for model in scripts)),
+            scripts={model: [Script(fault=fault)] for model, fault in scripts.items()},
+            settings=RoutingSettings(admission=admission, retry=RetryPolicy(max_attempts=2)),
+            readings=list(readings),
+        )
+    ).run()
+    check(world)
+    return world
+
+
+def error_of(reader: Reader) -> ProviderError:
+    (error,) = reader.ends
+    assert isinstance(error, ProviderError)
+    return error
+
+
+def test_a_request_that_only_the_second_model_could_be_sent_counts_for_its_user() -> None:
+    admission = Admission(models={"openai/a": Quota(tokens=1)}, user=Quota(requests=1), wait_s=0)
+    first, second = Reading(bounded=True), Reading(bounded=True, at_s=5)
+    world = run({"openai/a": Fault.NONE, "openai/b": Fault.AUTH}, admission, first, second)
+    assert [sent.model for sent in world.http.sent] == ["openai/b"]
+    told = error_of(world.readers[0])
+    assert (told.kind, told.phase) == (ErrorKind.AUTH, Phase.HEADERS)
+    assert "also tried: openai/a (rate_limit in phase admit)" in told.message
+    assert "of 'user ann' is reached" in error_of(world.readers[1]).message
+
+
+def test_a_request_whose_retry_a_quota_refused_counts_for_its_user() -> None:
+    admission = Admission(default=Quota(requests=1), user=Quota(requests=1), wait_s=0)
+    world = run({"openai/a": Fault.SERVER_ERROR}, admission, Reading(), Reading(at_s=5))
+    assert len(world.http.sent) == 1
+    told = error_of(world.readers[0])
+    assert (told.kind, told.phase, told.status) == (ErrorKind.OVERLOADED, Phase.HEADERS, 500)
+    assert "of 'user ann' is reached" in error_of(world.readers[1]).message
