@@ -25,7 +25,8 @@ from benchmarks.soak.gauges import MUST_BE_BACK, MUST_BE_ZERO, Gauges
 from benchmarks.soak.verdict import allowed_kib, faults, growth_kib
 
 #: Tight, so that every limit is met: a quota is spent now and then, somebody waits, a circuit is open. But not for
-#: long: refusals are soon told, and leave nothing to break.
+#: long: refusals are soon told, and leave nothing to break. Failures end sooner than whole answers, so that the first
+#: ends after a pause are failures, whatever their share is: the breakers look at many.
 CONFIG: Final = """
 models:
   soak:
@@ -41,7 +42,7 @@ limits:
     anthropic/sim: {tokens: 300000, streams: 80}
     local/sim: {requests: 3000}
 retry: {base_s: 0.2, max_s: 1, patience_s: 0.5, deadline_s: 5}
-breaker: {consecutive: 8, failure_percent: 55, open_s: 1, max_open_s: 2, key_s: 1}
+breaker: {consecutive: 30, window: 200, min_outcomes: 60, failure_percent: 60, open_s: 1, max_open_s: 2}
 health: {every_s: 5}
 """
 EVERY_S: Final = 2.0
