@@ -54,6 +54,8 @@ class Plan:
         """How the name was read, in a sentence."""
         if self.alias is None:
             return f"{self.name} names a model"
+        if len(self.alias.targets) == 1:
+            return f"{self.name} is an alias for one model"
         return f"{self.name} is an alias for {len(self.alias.targets)} models, {_CHOOSING[self.alias.choose]}"
 
 
@@ -92,11 +94,11 @@ class Router:
     """Resolves `provider/model`, the prefix stripped; an alias; a name without a known prefix by `default`, if any.
 
     A provider's name alone asks for the default model that it is configured with (Azure's deployment). An alias goes
-    before all of these. Never another vendor in silence: what cannot be resolved is an error that lists what is
-    configured.
+    before all of these. Never another vendor in silence: a provider's name is never a model's of the default, and what
+    cannot be resolved is an error that lists what is configured.
 
-    Raises `ValueError` for a default that is not configured, and for an alias that has a provider's name, a slash or a
-    doubled name, or whose models are not to be had.
+    Raises `ValueError` for a default that is not configured, and for an alias that has a provider's name, none at all,
+    a slash or a doubled name, or whose models are other aliases or not to be had.
     """
 
     def __init__(
@@ -111,20 +113,28 @@ class Router:
             raise ValueError(f"the default provider {default!r} is not configured")
         self.providers = dict(providers)
         self.default = default
-        self.aliases: dict[str, Alias] = {}
+        self.aliases: dict[str, Alias] = {}  # while they are checked: an error of theirs lists providers alone
         self._chance = chance
-        for alias in aliases:
-            self._add(alias)
+        self.aliases = self._checked(tuple(aliases))
 
-    def _add(self, alias: Alias) -> None:
-        if alias.name in self.providers or alias.name in self.aliases or "/" in alias.name:
-            raise ValueError(f"{alias.name!r} cannot name models: it is taken, or has a slash")
-        for target in alias.targets:
-            try:
-                self._resolve(target.model)
-            except ProviderError as error:
-                raise ValueError(f"the alias {alias.name!r} names {target.model!r}: {error.message}") from None
-        self.aliases[alias.name] = alias
+    def _checked(self, aliases: Sequence[Alias]) -> dict[str, Alias]:
+        """The aliases by name. Raises `ValueError` for one that could not be asked, or would hide something else."""
+        names = [alias.name for alias in aliases]
+        for alias in aliases:
+            if not alias.name or "/" in alias.name:
+                raise ValueError(f"{alias.name!r} cannot name models: it is empty, or has a slash")
+            if alias.name in self.providers:
+                raise ValueError(f"{alias.name!r} cannot name models: it is a provider's name")
+            if names.count(alias.name) > 1:
+                raise ValueError(f"{alias.name!r} cannot name models: there are two of that name")
+            for target in alias.targets:
+                if target.model in names:
+                    raise ValueError(f"the alias {alias.name!r} names {target.model!r}, an alias: expected a model")
+                try:
+                    self._resolve(target.model)
+                except ProviderError as error:
+                    raise ValueError(f"the alias {alias.name!r} names {target.model!r}: {error.message}") from None
+        return {alias.name: alias for alias in aliases}
 
     def route(self, name: str) -> Route:
         """The first route of `name`, whatever is asked. Raises `ProviderError` (bad_request) in phase `admit`."""
@@ -134,56 +144,79 @@ class Router:
     def plan(self, name: str, needs: Needs = NO_NEEDS, state: RouteState | None = None) -> Plan:
         """Who is asked by the name `name` for a request with such `needs`, as things stand.
 
-        Of an alias's models those are left out that do not take such a request; the rest are put in order by
-        `Alias.choose`, and then who has an obstacle goes behind who has none: it is asked when everybody else has
-        failed.
+        Of an alias's models those are left out that do not take such a request, and a second name of one; the rest are
+        put in order by `Alias.choose`, and then who has an obstacle goes behind who has none: it is asked when
+        everybody else has failed. A model that the request itself names is asked whatever it is said to take.
 
         Raises `ProviderError` (bad_request, phase admit) for a name that is not known, and where nobody is left.
         """
+        told = state or Idle()
         alias = self.aliases.get(name)
         if alias is None:
-            return Plan(name, None, (PlannedRoute(self._resolve(name), Target(model=name), "named by the request"),))
-        told = state or Idle()
-        left_out = tuple((target, reason) for target in alias.targets if (reason := unfit(target, needs)) is not None)
-        fit = [(target, self._resolve(target.model)) for target in alias.targets if unfit(target, needs) is None]
+            route = self._resolve(name)
+            why = _though(_named(name, route), told.obstacle(route))
+            return Plan(name, None, (PlannedRoute(route, Target(model=name), why),))
+        fit, left_out = self._fit(alias, needs)
         if not fit:
             raise self._nobody(name, left_out)
-        planned: list[PlannedRoute] = []
-        hindered: list[PlannedRoute] = []
-        for target, route, why in self._ordered(alias.choose, fit, told):
-            obstacle = told.obstacle(route)
-            if obstacle is None:
-                planned.append(PlannedRoute(route, target, why))
-            else:
-                hindered.append(PlannedRoute(route, target, f"{why}, but behind the others: {obstacle}"))
-        return Plan(name, alias, (*planned, *hindered), left_out)
+        ordered = [(*one, told.obstacle(one[1])) for one in self._ordered(alias, fit, told)]
+        free = [PlannedRoute(route, target, why) for target, route, why, obstacle in ordered if obstacle is None]
+        hindered = [
+            PlannedRoute(route, target, f"{why}, but behind the others: {obstacle}" if free else _though(why, obstacle))
+            for target, route, why, obstacle in ordered
+            if obstacle is not None
+        ]
+        return Plan(name, alias, (*free, *hindered), left_out)
 
     def provider(self, name: str) -> Provider:
         """The provider of that name. Raises `ProviderError` of kind `bad_request` in phase `admit`."""
         found = self.providers.get(name)
         if found is None:
-            raise self._unknown(f"no provider {name!r}", name)
+            raise self._unknown(f"no provider {name!r}", _nearest(name, self.providers))
         return found
 
     def _resolve(self, name: str) -> Route:
         prefix, slash, model = name.partition("/")
         provider = self.providers.get(prefix)
-        if provider is not None and (slash or provider.default_model is not None):
-            if not model and provider.default_model is None:
-                raise self._unknown(f"{name!r} names a provider but no model: expected {prefix}/MODEL", "")
-            return Route(provider, model or str(provider.default_model))
-        if self.default is not None and not slash:
+        if provider is not None:
+            chosen = model or provider.default_model
+            if not chosen:
+                raise self._unknown(f"{name!r} names a provider but no model: expected {prefix}/MODEL")
+            return Route(provider, chosen)
+        if self.default is not None and name and not slash:
             return Route(self.providers[self.default], name)
-        what = f"no provider {prefix!r}" if slash else f"{name!r} has no provider in front: expected PROVIDER/MODEL"
-        raise self._unknown(what, prefix)
+        meant = _nearest(prefix, (*self.aliases, *self.providers))
+        if meant in self.providers:
+            meant = f"{meant}/{model or 'MODEL'}"
+        has_prefix = slash and prefix
+        what = (
+            f"no provider {prefix!r}" if has_prefix else f"{name!r} has no provider in front: expected PROVIDER/MODEL"
+        )
+        raise self._unknown(what, meant)
+
+    def _fit(self, alias: Alias, needs: Needs) -> tuple[list[tuple[Target, Route]], tuple[tuple[Target, str], ...]]:
+        """Who takes the request, and who does not and why. Two names can be one model's: a provider's default."""
+        fit: dict[str, tuple[Target, Route]] = {}
+        left_out: list[tuple[Target, str]] = []
+        for target in alias.targets:
+            route = self._resolve(target.model)
+            reason = unfit(target, needs)
+            if reason is None and route.name in fit:
+                reason = f"is {route.name}, which is asked already"
+            if reason is None:
+                fit[route.name] = (target, route)
+            else:
+                left_out.append((target, reason))
+        return list(fit.values()), tuple(left_out)
 
     def _ordered(
-        self, choose: Choose, fit: Sequence[tuple[Target, Route]], state: RouteState
+        self, alias: Alias, fit: Sequence[tuple[Target, Route]], state: RouteState
     ) -> list[tuple[Target, Route, str]]:
-        """The targets in the order of `choose`, each with the reason for its place."""
-        match choose:
+        """The targets in the order of `alias.choose`, each with the reason for its place."""
+        match alias.choose:
             case Choose.IN_ORDER:
-                return [(target, route, f"number {place} as written") for place, (target, route) in enumerate(fit, 1)]
+                place = {target: number for number, target in enumerate(alias.targets, 1)}
+                return [(target, route, f"number {place[target]} as written") for target, route in fit]
             case Choose.WEIGHTED:
                 total = sum(target.weight for target, _ in fit)
                 return [
@@ -209,12 +242,12 @@ class Router:
             drawn.append(left.pop(place))
         return drawn
 
-    def _unknown(self, what: str, said: str) -> ProviderError:
+    def _unknown(self, what: str, meant: str | None = None) -> ProviderError:
+        """The error `what`, with what was meant instead, if that is known; first, as a long list is cut at its end."""
+        hint = f" (did you mean {meant}?)" if meant is not None else ""
         names = ", ".join(sorted(self.providers)) or "none"
         aliases = f"; aliases: {', '.join(sorted(self.aliases))}" if self.aliases else ""
-        near = difflib.get_close_matches(said, (*self.providers, *self.aliases), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        text = f"{what}; configured providers: {names}{aliases}{hint}"
+        text = f"{what}{hint}; configured providers: {names}{aliases}"
         return ProviderError(ErrorKind.BAD_REQUEST, text, phase=Phase.ADMIT)
 
     def _nobody(self, name: str, left_out: Iterable[tuple[Target, str]]) -> ProviderError:
@@ -222,6 +255,26 @@ class Router:
         return ProviderError(
             ErrorKind.BAD_REQUEST, f"no model of {name!r} takes this request: {reasons}", phase=Phase.ADMIT
         )
+
+
+def _named(name: str, route: Route) -> str:
+    """Why `route` is asked where the request names no alias."""
+    if name == route.name:
+        return "named by the request"
+    if name.partition("/")[0] == route.provider.name:
+        return f"the model that {route.provider.name} is configured with"
+    return f"named by the request, and {route.provider.name} is the default provider"
+
+
+def _though(why: str, obstacle: str | None) -> str:
+    return why if obstacle is None else f"{why}, though {obstacle}"
+
+
+def _nearest(said: str, names: Iterable[str]) -> str | None:
+    """The name that is nearest to `said`, whatever their case; None if none is near."""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(said.casefold(), folded, n=1)
+    return folded[near[0]] if near else None
 
 
 def unfit(target: Target, needs: Needs) -> str | None:

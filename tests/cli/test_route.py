@@ -99,7 +99,7 @@ def test_json_has_all_of_it(command: Command, file: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("fats",), 1, "configured providers: acme, anthropic; aliases: fast; did you mean fast?"),
+        (("fats",), 1, "(did you mean fast?); configured providers: acme, anthropic; aliases: fast"),
         (("acme/",), 1, "names a provider but no model: expected acme/MODEL"),
         (("nobody/x",), 1, "no provider 'nobody'"),
         (("x", "--default-provider", "nobody"), 1, "--default-provider: 'nobody' is not configured"),
