@@ -116,7 +116,7 @@ STATUSES: Final[dict[int, _Verdict]] = {
     425: (ErrorKind.OVERLOADED, None),
     429: (ErrorKind.RATE_LIMIT, None),
     498: (ErrorKind.OVERLOADED, None),  # Groq: flex capacity exceeded
-    499: (ErrorKind.CANCELLED, None),
+    499: (ErrorKind.OVERLOADED, None),  # Google: cancelled at its own side, since we still listen
     504: (ErrorKind.TIMEOUT, Retry.SAME),
     522: (ErrorKind.TIMEOUT, Retry.SAME),
     524: (ErrorKind.TIMEOUT, Retry.SAME),

@@ -59,6 +59,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
         (502, ErrorKind.OVERLOADED, Retry.SAME),
         (503, ErrorKind.OVERLOADED, Retry.SAME),
         (504, ErrorKind.TIMEOUT, Retry.SAME),
+        (499, ErrorKind.OVERLOADED, Retry.SAME),
         (529, ErrorKind.OVERLOADED, Retry.SAME),
         (302, ErrorKind.PROTOCOL, Retry.OTHER_PROVIDER),
     ],
