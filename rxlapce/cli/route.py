@@ -1,26 +1,56 @@
 """`rxlapce route`: who would be asked, in which order, and why; nothing is sent."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from rxlapce.cli.options import config_option
 from rxlapce.cli.screen import json_line, printable
 from rxlapce.config.env import validate_provider_configs
+from rxlapce.config.overrides import with_rate_limit
 from rxlapce.config.sources import Config, load_config
-from rxlapce.errors import ConfigError
-from rxlapce.operators.legs import FallbackPolicy
+from rxlapce.errors import ConfigError, ProviderError
+from rxlapce.operators.legs import AfterCommit, FallbackPolicy
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.needs import ANSWER_TOKENS, Needs
 from rxlapce.routing.router import Plan, PlannedRoute, Router
-from rxlapce.routing.settings import Quota, StreamTimeouts
+from rxlapce.routing.settings import Quota, RoutingSettings, StreamTimeouts
 
-_FRESH = "Decided as by a daemon that has just started: nothing is known of the providers' health, and nothing runs."
+_FRESH: Final = (
+    "Decided as by a daemon that has just started: nothing is known of the providers' health, and nothing runs."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One of the models that would be asked, as `--json` tells it.
+
+    `quota` is what it may be asked a minute and at once, counted for `counted_for`, and `wait_s` how long a request
+    waits for its turn. `accepts_prefill`: whether it goes on with an answer's beginning.
+    """
+
+    model: str
+    base_url: str
+    api: str
+    why: str
+    accepts_prefill: bool
+    quota: dict[str, int | None]
+    counted_for: str
+    wait_s: float
+
+
+def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The aliases and providers that begin so; none where the configuration is wrong: who runs the command is told."""
+    try:
+        configured = load_config(os.environ, context.params.get("config"))
+    except ConfigError:
+        return []
+    names = (*(alias.name for alias in configured.aliases), *(f"{name}/" for name in configured.providers))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @click.command()
@@ -30,9 +60,11 @@ _FRESH = "Decided as by a daemon that has just started: nothing is known of the 
 @click.option("--tools", is_flag=True, help="For a request with tools.")
 @click.option("--tokens", type=click.IntRange(1), metavar="N", help="For a prompt of N tokens.")
 @click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="For an answer of at most N tokens.")
-@click.option("--default-provider", metavar="NAME", help="Who answers a model name without PROVIDER/ in front.")
+@click.option("--default-provider", metavar="NAME", help="As of rxlapce serve.")
+@click.option("--rate-limit", metavar="N", type=click.IntRange(0), envvar="RXLAPCE_RATE_LIMIT", show_envvar=True,
+              help="As of rxlapce serve.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, with all that --explain says.")
-@click.argument("model")
+@click.argument("model", shell_complete=_names)
 def route(
     config: Path | None,
     explain: bool,
@@ -41,6 +73,7 @@ def route(
     tokens: int | None,
     max_tokens: int | None,
     default_provider: str | None,
+    rate_limit: int | None,
     as_json: bool,
     model: str,
 ) -> None:
@@ -51,10 +84,6 @@ def route(
     """
     configured = load_config(os.environ, config)
     validate_provider_configs(configured.providers)
-    if default_provider is not None and default_provider not in configured.providers:
-        names = ", ".join(configured.providers)
-        raise ConfigError(f"--default-provider: {default_provider!r} is not configured; configured: {names}")
-    router = Router(configured.providers, default_provider, aliases=configured.aliases)
     needs = Needs(
         images=image,
         tools=tools,
@@ -62,114 +91,172 @@ def route(
         answer_tokens=max_tokens or (ANSWER_TOKENS if tokens is not None else 0),
         answer_is_bounded=max_tokens is not None,
     )
-    plan = router.plan(model, needs)
+    plan = _plan(configured, default_provider, model, needs)
+    settings = configured.settings if rate_limit is None else with_rate_limit(configured.settings, rate_limit)
     if as_json:
-        click.echo(json_line(_record(plan, configured)))
+        click.echo(json_line(_record(plan, settings)))
         return
     click.echo(printable(f"{model} -> {', then '.join(planned.route.name for planned in plan.routes)}"))
     if explain:
-        _explain(plan, configured)
+        _explain(plan, settings)
 
 
-def _record(plan: Plan, configured: Config) -> dict[str, object]:
+def _plan(configured: Config, default_provider: str | None, model: str, needs: Needs) -> Plan:
+    if default_provider is not None and default_provider not in configured.providers:
+        names = ", ".join(configured.providers)
+        raise ConfigError(f"--default-provider: {default_provider!r} is not configured; configured: {names}")
+    try:
+        return Router(configured.providers, default_provider, aliases=configured.aliases).plan(model, needs)
+    except ProviderError as error:
+        raise ConfigError(error.message) from None
+
+
+def _record(plan: Plan, settings: RoutingSettings) -> dict[str, object]:
     """What `--json` prints."""
-    policy = _policy(plan, configured)
-    timeouts = _timeouts(plan, configured)
+    policy = _policy(plan, settings)
     return {
         "name": plan.name,
         "alias": plan.alias is not None,
         "choose": None if plan.alias is None else plan.alias.choose,
-        "routes": [
-            {
-                "model": planned.route.name,
-                "base_url": planned.route.provider.base_url,
-                "api": _api(planned),
-                "why": planned.why,
-                "accepts_prefill": _prefill(planned),
-                "quota": _limits(_quota(planned, configured)),
-            }
-            for planned in plan.routes
-        ],
+        "routes": list(_explained(plan, settings)),
         "left_out": [{"model": target.model, "why": why} for target, why in plan.left_out],
+        "user": _numbers(settings.admission.user),
+        "client": _numbers(settings.admission.client),
         "after_commit": policy.after_commit,
         "on_content_filter": policy.on_content_filter,
-        "timeouts": {name: getattr(timeouts, name) for name in timeouts.__slots__},
+        "timeouts": asdict(_timeouts(plan, settings)),
         "state": "fresh",
     }
 
 
-def _explain(plan: Plan, configured: Config) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "MODEL", "ASKED AT", "BY", "QUOTA", "WHY"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("", "MODEL"))
+def _explained(plan: Plan, settings: RoutingSettings) -> Iterator[Explained]:
+    admission = settings.admission
     for place, planned in enumerate(plan.routes, 1):
-        limits = ", ".join(_limits(_quota(planned, configured))) or "none"
-        asked_at = planned.route.provider.base_url
-        cells = (str(place), planned.route.name, asked_at, _api(planned) or "-", limits, planned.why)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    for target, why in plan.left_out:
-        table.add_row(Text("-"), Text(target.model, "dim"), "", "", "", Text(f"left out: {why}", "dim"))
-    click.echo(printable(plan.how + "."))
-    # As wide as it is where nobody sees it: a pipe has no columns.
-    console = Console(soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(soft_wrap=False, width=200)
-    console.print(table)
-    for line in _what_then(plan, configured):
-        click.echo(line)
-    click.secho(_FRESH, dim=True)
+        provider, model = planned.route.provider, planned.route.model
+        counted_for, quota = admission.of(provider.name, model)
+        last = place == len(plan.routes)
+        yield Explained(
+            model=planned.route.name,
+            base_url=provider.base_url,
+            api=provider.api_of(model) or next(iter(provider.apis)),
+            why=planned.why,
+            accepts_prefill=_accepts_prefill(planned),
+            quota=_numbers(quota),
+            counted_for=counted_for,
+            wait_s=admission.wait_s if last else min(admission.wait_s, settings.patience_s),
+        )
 
 
-def _what_then(plan: Plan, configured: Config) -> Iterator[str]:
-    """The time limits, and what follows a failure, a sentence a line."""
-    settings, policy, timeouts = configured.settings, _policy(plan, configured), _timeouts(plan, configured)
-    times = {name.removesuffix("_s").replace("_", " "): getattr(timeouts, name) for name in timeouts.__slots__}
-    times.pop("rate window")
-    floor = times.pop("min tokens per")
-    told = [f"{name} {limit:g} s" for name, limit in times.items() if limit is not None]
-    told += [] if floor is None else [f"at least {floor:g} tokens/s"]
-    yield f"Time limits of an attempt: {', '.join(told) or 'none'}."
-    retry = settings.retry
-    deadline = "" if retry.deadline_s is None else f" within {retry.deadline_s:g} s"
-    patience = f" ({settings.patience_s:g} s while another model is left)" if len(plan.routes) > 1 else ""
-    yield f"Before the first token: up to {retry.max_attempts} attempts{deadline}{patience}, then the next model."
-    going_on = ", ".join(f"{p.route.name} {'goes on' if _prefill(p) else 'is asked to go on'}" for p in plan.routes[1:])
-    after = {
-        "fail": "the answer ends in an error that says how much was delivered",
-        "continue": f"the next model goes on with the answer ({going_on})" if going_on else "there is nobody to go on",
-        "restart": "the next model begins the answer anew",
-    }
-    yield f"After it ({policy.after_commit}): {after[policy.after_commit.value]}."
-
-
-def _policy(plan: Plan, configured: Config) -> FallbackPolicy:
-    return (plan.alias and plan.alias.fallback) or configured.settings.fallback
-
-
-def _timeouts(plan: Plan, configured: Config) -> StreamTimeouts:
-    return (plan.alias and plan.alias.timeouts) or configured.settings.timeouts
-
-
-def _quota(planned: PlannedRoute, configured: Config) -> Quota:
-    return configured.settings.admission.of(planned.route.provider.name, planned.route.model)[1]
-
-
-def _limits(quota: Quota) -> list[str]:
-    """The quota in words; none of no limit."""
-    words = ((quota.requests, "requests/min"), (quota.tokens, "tokens/min"), (quota.streams, "at once"))
-    said = [f"{number:,} {word}" for number, word in words if number is not None]
-    return [*said, "with all its provider's models"] if said and quota.shared else said
-
-
-def _api(planned: PlannedRoute) -> str | None:
-    """The API that a conversation is asked by."""
-    provider, model = planned.route.provider, planned.route.model
-    return provider.api_of(model) or next(iter(provider.apis), None)
-
-
-def _prefill(planned: PlannedRoute) -> bool:
-    """Whether the model goes on with the beginning of an answer."""
+def _accepts_prefill(planned: PlannedRoute) -> bool:
+    """What its target says, else what is known of the model where a conversation is asked for."""
     if planned.target.prefill is not None:
         return planned.target.prefill
     request = ChatRequest(model=planned.route.name, messages=(Message(role="user", content="-"),))
-    return planned.route.provider.api(request, planned.route.model).accepts_prefill(planned.route.model)
+    api = planned.route.provider.api(request, planned.route.model)
+    return api.continues_prompt or api.accepts_prefill(planned.route.model)
+
+
+def _policy(plan: Plan, settings: RoutingSettings) -> FallbackPolicy:
+    return (plan.alias and plan.alias.fallback) or settings.fallback
+
+
+def _timeouts(plan: Plan, settings: RoutingSettings) -> StreamTimeouts:
+    return (plan.alias and plan.alias.timeouts) or settings.timeouts
+
+
+def _numbers(quota: Quota) -> dict[str, int | None]:
+    return {"requests": quota.requests, "tokens": quota.tokens, "streams": quota.streams}
+
+
+# -- for people -------------------------------------------------------------------------------------------------------
+
+_HEADINGS: Final = ("", "MODEL", "ASKED AT", "API", "QUOTA", "PREFILL", "WHY")
+
+
+def _explain(plan: Plan, settings: RoutingSettings) -> None:
+    routes = tuple(_explained(plan, settings))
+    rows = [
+        (str(place), one.model, one.base_url, one.api, _quota(one), "yes" if one.accepts_prefill else "no", one.why)
+        for place, one in enumerate(routes, 1)
+    ]
+    rows += [("-", target.model, "", "", "", "", f"left out: {why}") for target, why in plan.left_out]
+    click.echo(printable(plan.how + "."))
+    _show([[printable(cell) for cell in row] for row in rows])
+    for line in _what_then(routes, plan, settings):
+        click.echo(printable(line))
+    click.secho(_FRESH, dim=True)
+
+
+def _show(rows: Sequence[Sequence[str]]) -> None:
+    """The table, folded into a terminal's columns; elsewhere a row is a line, however long."""
+    from rich.console import Console  # takes a tenth of a second to load
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        for row in (_HEADINGS, *rows):
+            widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, "dim" if row[0] == "-" else "") for cell in row))
+    console.print(table)
+
+
+def _quota(one: Explained) -> str:
+    said = _quota_words(one.quota)
+    if not said:
+        return "none"
+    shared = "" if one.counted_for == one.model else f" for all of {one.counted_for}"
+    return f"{said}{shared}"
+
+
+def _quota_words(quota: dict[str, int | None]) -> str:
+    words = {"requests": "requests/min", "tokens": "tokens/min", "streams": "at once"}
+    return ", ".join(f"{number:,} {words[name]}" for name, number in quota.items() if number is not None)
+
+
+def _what_then(routes: Sequence[Explained], plan: Plan, settings: RoutingSettings) -> Iterator[str]:
+    """What holds besides, and what follows a failure, a sentence a line."""
+    admission, retry, others = settings.admission, settings.retry, len(routes) > 1
+    for whose, quota in (("user", admission.user), ("client", admission.client)):
+        if said := _quota_words(_numbers(quota)):
+            yield f"Besides, for all that a {whose} asks: {said}."
+    while_others = f", {routes[0].wait_s:g} s while another model is left" if others else ""
+    yield f"Who cannot be let through at once waits up to {admission.wait_s:g} s{while_others}."
+    yield f"Time limits of an attempt: {', '.join(_limits(_timeouts(plan, settings))) or 'none'}."
+    within = "" if retry.deadline_s is None else f" within {retry.deadline_s:g} s"
+    patience = f" ({settings.patience_s:g} s while another model is left), then the next model" if others else ""
+    yield f"Before the first token: up to {retry.max_attempts} attempts{within}{patience}."
+    policy = _policy(plan, settings)
+    yield f"After it ({policy.after_commit}): {_after(policy.after_commit, routes)}."
+    if policy.on_content_filter and others:
+        yield "A refusal by a content filter is tried at the next model."
+
+
+def _limits(timeouts: StreamTimeouts) -> Iterable[str]:
+    times = {
+        "connect": timeouts.connect_s,
+        "headers": timeouts.headers_s,
+        "first token": timeouts.first_token_s,
+        "idle": timeouts.idle_s,
+        "total": timeouts.total_s,
+    }
+    yield from (f"{name} {limit:g} s" for name, limit in times.items() if limit is not None)
+    if timeouts.min_tokens_per_s is not None:
+        yield f"at least {timeouts.min_tokens_per_s:g} tokens/s over {timeouts.rate_window_s:g} s"
+
+
+def _after(policy: AfterCommit, routes: Sequence[Explained]) -> str:
+    """What becomes of an answer that breaks off when a part of it has been seen."""
+    if len(routes) == 1 or policy is AfterCommit.FAIL:
+        alone = "" if policy is AfterCommit.FAIL else "with no other model, "
+        return f"{alone}the answer ends in an error that says how much was delivered"
+    if policy is AfterCommit.RESTART:
+        return "the next model begins the answer anew"
+    going_on = (f"{one.model} {'goes on' if one.accepts_prefill else 'is asked to go on'}" for one in routes[1:])
+    return f"the next model goes on with the answer ({', '.join(going_on)})"
