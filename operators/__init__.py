@@ -20,7 +20,7 @@ from rxlapce.operators.fallback import fallback
 from rxlapce.operators.ledger import Limit, MemoryLedger, Unit
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, SeamWord
 from rxlapce.operators.limiter import RateLimiter
-from rxlapce.operators.rate_limit import LimitsLedger, rate_limit_gate
+from rxlapce.operators.rate_limit import rate_limit_gate
 from rxlapce.operators.record import SecretScrubber, record
 from rxlapce.operators.redact import RedactStats, redact
 from rxlapce.operators.replay import replay
@@ -41,7 +41,6 @@ __all__ = [
     "FallbackPolicy",
     "Leg",
     "Limit",
-    "LimitsLedger",
     "MemoryLedger",
     "ModelTotals",
     "Policy",

@@ -139,9 +139,11 @@ class RateLimiter:
                 if claim.ticket.standing is Standing.WAITING and not again:
                     self._park(line, claim, verdict)
             elif isinstance(verdict, Exception):
-                if claim.ticket.standing is Standing.WAITING:
-                    self._forget(line, claim)
-                    self._refuse(claim, _store_failed(verdict, claim.provider))
+                # Who stands behind has waited as long for an answer that did not come: not each for one of their own.
+                for failed in list(line.waiting) if isinstance(verdict, TimeoutError) else [claim]:
+                    if failed in line.waiting:  # one that is refused may take others along
+                        self._forget(line, failed)
+                        self._refuse(failed, _store_failed(verdict, failed.provider))
             elif claim.ticket.standing is Standing.WAITING:
                 self._forget(line, claim)
                 self._admit(claim, verdict)
@@ -162,7 +164,8 @@ class RateLimiter:
         line.wait, line.since_s = wait, now_s
         claim.ticket.after(max(wait.likely_s, MIN_RETRY_S), lambda: self._retry(line, claim), line.timer)
         for other in [other for other in line.waiting if _is_hopeless(other, now_s, wait.soonest_s)]:
-            self._turn_away(line, other, self._outlook(line, other) or wait)
+            if other in line.waiting:  # one that is refused may take others along
+                self._turn_away(line, other, self._outlook(line, other) or wait)
 
     def _retry(self, line: "_Line", claim: Claim) -> None:
         line.unpark()
@@ -249,7 +252,7 @@ def _store_failed(cause: Exception, provider: str | None) -> ProviderError:
     # What a store says may name its address: it stays in the cause, for the log.
     error = ProviderError(
         ErrorKind.INTERNAL,
-        f"the store of the rate limits failed ({type(cause).__name__})",
+        f"the store of the rate limits failed ({type(cause).__name__}), and nothing is sent uncounted",
         retry=Retry.SAME,
         phase=Phase.ADMIT,
         provider=provider,

@@ -360,7 +360,7 @@ def test_a_ledger_that_fails_refuses_and_keeps_its_words_to_itself() -> None:
         error = messages[0].value.exception
         assert isinstance(error, ProviderError)
         assert (error.kind, error.phase) == (ErrorKind.INTERNAL, Phase.ADMIT)
-        assert error.message == "the store of the rate limits failed (ConnectionError)"
+        assert error.message == "the store of the rate limits failed (ConnectionError), and nothing is sent uncounted"
         assert isinstance(error.__cause__, ConnectionError)
     assert bench.limiter.gauges.refused == 2
 
