@@ -33,7 +33,7 @@ models:
     ask: [openai/sim, anthropic/sim, local/sim]
     choose: least_busy
     after_commit: continue
-timeouts: {headers_s: 2, first_token_s: 3, idle_s: 2, min_tokens_per_s: 1, rate_window_s: 3, total_s: 20}
+timeouts: {headers_s: 5, first_token_s: 6, idle_s: 5, min_tokens_per_s: 1, rate_window_s: 5, total_s: 30}
 limits:
   default: {requests: null}
   wait_s: 2

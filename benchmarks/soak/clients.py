@@ -21,7 +21,7 @@ import uvloop
 from rxlapce.answer import AnswerBuilder
 from rxlapce.bridge import Client, connect
 from rxlapce.codec.frame import Frame
-from rxlapce.errors import ProviderError
+from rxlapce.errors import Phase, ProviderError
 from rxlapce.messages import NUMBERS, StreamDone, StreamError
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import Seam
@@ -99,7 +99,8 @@ class Editor:
         self.chance = chance
 
     async def run(self, until_s: float) -> None:
-        """Ask one after the other."""
+        """Ask one after the other. The first questions of all are spread over some seconds, as later ones are."""
+        await asyncio.sleep(self.chance.uniform(0, 5))
         while time.monotonic() < until_s:
             prompt = self.chance.choice(PROMPTS)
             request = _request(self.chance.choice(MODELS), prompt)
@@ -112,8 +113,9 @@ class Editor:
                     self.tally.count(kind, await self.read(request, kind, prompt))
             except ProviderError as error:
                 self.tally.count(kind, error.kind.value)
-                # As an editor's user; else an outage would be asked a thousand times a second.
-                await asyncio.sleep(self.chance.uniform(0, 0.1))
+                # As an editor's user: at once after what was sent, and not at once after a refusal. Without that pause,
+                # two hundred who ask again at once keep the daemon so busy with refusing that its probes time out.
+                await asyncio.sleep(self.chance.uniform(0.5, 1.5) if error.phase is Phase.ADMIT else 0)
 
     async def read(self, request: ChatRequest, kind: str, prompt: str) -> str:
         """One stream, to its end or to where the reader has had enough; how that was."""

@@ -31,7 +31,7 @@ def drawn(chance: random.Random) -> Options:
         steady=1,
         tokens=TOKENS,
         tps=chance.choice((0, 10, 20, 40)),
-        ttft=chance.choices((0, 0.1, 0.5, 4.0), (60, 19, 19, 2))[0],
+        ttft=chance.choices((0, 0.1, 0.5, 7.0), (60, 19, 19, 2))[0],
         jitter=0.5,
         keepalive=chance.choice((0, 0.3)),
         split=chance.choice((None, None, None, 0)),
