@@ -230,8 +230,13 @@ def test_an_alias_must_have_a_name_of_its_own(name: str, why: str) -> None:
 
 
 def test_an_alias_of_models_that_nobody_has_is_refused() -> None:
-    with pytest.raises(ValueError, match="the alias 'x' names 'nobody/1': no provider 'nobody'"):
-        router("nobody/1")
+    other = Alias(name="nobodyelse", targets=(Target(model="a/1"),))
+    with pytest.raises(ValueError, match="names") as caught:
+        Router(PROVIDERS, aliases=[other, alias("nobody/1")])
+    # Neither listed nor suggested are other aliases: one cannot stand here.
+    assert str(caught.value) == (
+        "the alias 'x' names 'nobody/1': no provider 'nobody'; configured providers: a, b, c, d"
+    )
 
 
 @pytest.mark.parametrize("default", [None, "a"])
