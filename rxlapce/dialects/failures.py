@@ -95,7 +95,8 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], _Verdict], ...]] = (
     ),
     (
         re.compile(
-            r"content (?:management )?policy|content filtering policy|violates usage guidelines"  # Anthropic 400, xAI 403
+            r"content (?:management )?policy"
+            r"|content filtering policy|violates usage guidelines"  # Anthropic with 400, xAI with 403
             r"|flagged (?:by|for|as)|requires moderation",
             re.IGNORECASE,
         ),

@@ -32,7 +32,7 @@ from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Simulator
 from rxlapce.telemetry.logs import logger
 from rxlapce.testing.asking import Collected, ask, simulated
-from rxlapce.testing.daemons import EmbeddedDaemon, embedded_daemon, bare
+from rxlapce.testing.daemons import EmbeddedDaemon, bare, embedded_daemon
 from rxlapce.testing.peer import RawPeer
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text
 

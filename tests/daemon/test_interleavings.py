@@ -31,7 +31,7 @@ from rxlapce.providers.http import HttpTimeouts
 from rxlapce.routing.settings import StreamTimeouts
 from rxlapce.simulator import Simulator
 from rxlapce.testing.asking import ask, simulated
-from rxlapce.testing.daemons import EmbeddedDaemon, embedded_daemon, bare
+from rxlapce.testing.daemons import EmbeddedDaemon, bare, embedded_daemon
 from rxlapce.testing.peer import RawPeer
 from rxlapce.testing.processes import descriptors, until
 from rxlapce.testing.transports import loop_rounds
