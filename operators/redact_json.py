@@ -69,7 +69,7 @@ class JsonStrings:
             if raw == '"':
                 self._inside = False
                 break
-            if raw[0] == "\\":
+            if raw[0] == "\\" and len(raw) > 1:  # one alone is of an escape that JSON does not have
                 self._raw.append(raw)
                 plain.append(_meaning(raw))
             else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reactivex import Observable
 from reactivex.notification import OnError, OnNext
@@ -299,6 +299,7 @@ def test_arguments_stay_json_and_each_string_is_what_substituting_in_it_gives(
     assert json.loads(arguments_of(got), object_pairs_hook=Pairs) == redacted_value(value, "|".join(patterns.values()))
 
 
+@example(junk='"\\u[', size=1)
 @given(junk=st.text('{}[]"\\u12x sk-abcd', max_size=30), size=st.integers(1, 5))
 def test_arguments_that_are_no_json_lose_nothing_but_matches(junk: str, size: int) -> None:
     pieces = [junk[at : at + size] for at in range(0, len(junk), size)]
