@@ -9,8 +9,9 @@ from benchmarks.soak.gauges import MUST_BE_BACK, MUST_BE_ZERO, Gauges
 #: What a request may leave behind, by the fit. The smallest thing that one could leave, its `Exchange`, has with its
 #: parts over 1 KiB, so that half of one is none.
 LEFT_KIB_A_REQUEST: Final = 0.5
-#: The allocator's own ups and downs, which a short run cannot tell from growth.
-LEFT_KIB_AT_LEAST: Final = 1024.0
+#: The allocator's own ups and downs, which a short run cannot tell from growth: a minute on a busy machine has shown
+#: 0.9 MiB, and caches that were still filling 2 (2026-11-22).
+LEFT_KIB_AT_LEAST: Final = 3072.0
 
 
 def growth_kib(samples: Sequence[tuple[float, Gauges]]) -> float:

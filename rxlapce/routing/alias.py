@@ -15,7 +15,7 @@ class Choose(StrEnum):
     WEIGHTED = "weighted"
     """By chance, each as often as its weight says, and so on among the rest."""
     LEAST_BUSY = "least_busy"
-    """Who has the fewest requests under way for its weight; of equals the first."""
+    """Who would have the fewest requests under way for its weight, with this one; of equals the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,8 +176,8 @@ class ProviderManager:
         admission, wait_s = self.settings.admission, self.settings.admission.wait_s
         admit = self.traffic.admit
         return deferred(planned).pipe(
-            admit(f"client {exchange.client}", admission.client, asked.needs, wait_s, exchange),
-            admit(f"user {exchange.user}", admission.user, asked.needs, wait_s, exchange),
+            admit(f"client {exchange.client}", admission.client, asked.needs, wait_s, exchange, local=True),
+            admit(f"user {exchange.user}", admission.user, asked.needs, wait_s, exchange, local=True),
             self._settling(asked),
         )
 

@@ -225,7 +225,8 @@ class Router:
                 ]
             case Choose.LEAST_BUSY:
                 load = {target: state.running(route) for target, route in fit}
-                ranked = sorted(fit, key=lambda one: load[one[0]] / one[0].weight)
+                # With this request: else an idle model of weight 1 would come before an idle one of weight 4.
+                ranked = sorted(fit, key=lambda one: (load[one[0]] + 1) / one[0].weight)
                 return [
                     (target, route, f"{load[target]} under way at weight {target.weight}") for target, route in ranked
                 ]

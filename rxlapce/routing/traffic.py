@@ -38,6 +38,8 @@ def in_memory(limits: tuple[Limit, ...]) -> Ledger:
 class Traffic:
     """The state that outlives a request. Everything in it is kept by provider and model, never by host.
 
+    `make_ledger` is for the quotas of models; those of users and clients are this machine's, and counted in memory.
+
     `clock` is that of the requests' schedulers. Memory: a few hundred bytes for each model that was asked, bounded as
     `Breakers` and `StreamTotals` are; ledgers sweep out what has expired. All on one loop.
     """
@@ -58,6 +60,7 @@ class Traffic:
         self.totals = StreamTotals()
         self.health: HealthMonitor | None = None
         self.limiters: dict[tuple[Limit, ...], RateLimiter] = {}
+        self.local_limiters = self.limiters if make_ledger is in_memory else dict[tuple[Limit, ...], RateLimiter]()
         self.slots: dict[int, Slots] = {}
         self._make_ledger = make_ledger
         self._running: Counter[str] = Counter()
@@ -84,8 +87,13 @@ class Traffic:
 
     # -- what a request passes ----------------------------------------------------------------------------------------
 
-    def admit(self, key: str, quota: Quota, needs: Needs, wait_s: float, exchange: Exchange) -> Operator:
+    def admit(
+        self, key: str, quota: Quota, needs: Needs, wait_s: float, exchange: Exchange, *, local: bool = False
+    ) -> Operator:
         """Subscribe when `key`'s quota allows it, within `wait_s` seconds in all; see the two gates.
+
+        A `local` quota is counted in this process, wherever the others are: another machine's user of the same number,
+        or program of the same name, is somebody else.
 
         The slot comes first, so that a request which waits for one has not taken anything of the minute in which it is
         not sent.
@@ -102,7 +110,7 @@ class Traffic:
                 def limited(_: SchedulerBase | None) -> Observable[StreamToken]:
                     left_s = max(0.0, deadline_s - self.clock())
                     estimate = _estimate(needs, quota)
-                    limiter = self._limiter(limits)
+                    limiter = self._limiter(limits, local=local)
                     return source.pipe(
                         rate_limit_gate(limiter, key, estimate=estimate, max_wait_s=left_s, exchange=exchange)
                     )
@@ -158,10 +166,12 @@ class Traffic:
         if not self._running[name]:
             del self._running[name]
 
-    def _limiter(self, limits: tuple[Limit, ...]) -> RateLimiter:
-        limiter = self.limiters.get(limits)
+    def _limiter(self, limits: tuple[Limit, ...], *, local: bool) -> RateLimiter:
+        limiters = self.local_limiters if local else self.limiters
+        limiter = limiters.get(limits)
         if limiter is None:
-            limiter = self.limiters[limits] = RateLimiter(self._make_ledger(limits))
+            ledger = in_memory(limits) if local else self._make_ledger(limits)
+            limiter = limiters[limits] = RateLimiter(ledger)
         return limiter
 
     def _slots(self, streams: int) -> Slots:
