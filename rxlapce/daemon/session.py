@@ -1,7 +1,6 @@
 """One client: its frames in, its requests running, its frames out."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.codec.frame import MAX_PAYLOAD_BYTES, Flag, Frame
 from rxlapce.daemon.handlers import Handlers
+from rxlapce.daemon.request_log import RequestLog
 from rxlapce.daemon.sink import FAILED, StreamSink, error_frame
 from rxlapce.errors import (
     BadPayload,
@@ -94,6 +94,8 @@ class Session:
         self.limits = limits
         self.streams: dict[int, StreamSink] = {}
         self.unary: dict[int, asyncio.Task[None]] = {}
+        self._told: dict[int, RequestLog] = {}
+        """Of each stream under way, its lines in the log."""
         self.log = owner.log.bind(session=number, client=self.client)
         self._scheduler = AsyncIOScheduler(asyncio.get_running_loop())
         self._connection: SocketConnection | None = None
@@ -199,9 +201,9 @@ class Session:
         exchange = self._exchange(request_id, command)
         sink = StreamSink(request_id, writer, exchange, credit, self._stream_ended, self.owner.stages)
         self.streams[request_id] = sink
+        self._told[request_id] = RequestLog(self.log, exchange, streaming=True)
         if not writer.flow.is_open:
             sink.demand.close(self)
-        self.log.info("stream_start", request_id=exchange.request_id, model=exchange.model)
         try:
             source = self.owner.handlers.streaming[type(command)](command, exchange)
             sink.start(source, self._scheduler)
@@ -218,7 +220,7 @@ class Session:
         if not self._admit(request_id, streaming=False):
             return
         exchange = self._exchange(request_id, command)
-        request = _Unary(request_id, exchange, time.monotonic())
+        request = _Unary(request_id, exchange, RequestLog(self.log, exchange, streaming=False))
         task = self.owner.tasks.spawn(self._answer(request, command), name=f"request {exchange.request_id}")
         self.unary[request_id] = task
         # A task that is cancelled before its first step runs nothing of its coroutine, but its callbacks.
@@ -249,13 +251,7 @@ class Session:
             request.fail(_cancelled(str(cancel.args[0]) if cancel.args else "the request was cancelled"))
         if not self._closed and self._connection is not None:
             self._connection.writer.send(request.number, RESPONSE, request.request_id, request.payload)
-        self.log.info(
-            "request_end",
-            request_id=request.exchange.request_id,
-            outcome=request.outcome,
-            duration_s=round(time.monotonic() - request.started_s, 3),
-            **_tried(request.exchange),
-        )
+        request.told.ended("client_gone" if self._closed else request.outcome)
         self.owner.request_ended()
 
     def _cancel(self, request_id: int) -> None:
@@ -293,15 +289,7 @@ class Session:
 
     def _stream_ended(self, stream: StreamSink, outcome: str) -> None:
         self.streams.pop(stream.request_id, None)
-        self.log.info(
-            "stream_end",
-            request_id=stream.exchange.request_id,
-            provider=stream.exchange.provider,
-            model=stream.exchange.model,
-            outcome=outcome,
-            frames=stream.seq + 1,
-            **_tried(stream.exchange),
-        )
+        self._told.pop(stream.request_id).ended(outcome, frames=stream.seq + 1)
         self.owner.request_ended()
 
     def _log_bug(self, error: Exception, exchange: Exchange) -> None:
@@ -358,6 +346,7 @@ class Session:
         dropped = self.requests
         for stream in tuple(self.streams.values()):
             stream.drop()
+            self._told.pop(stream.request_id).ended("client_gone", frames=stream.seq)
         self.streams.clear()
         for task in tuple(self.unary.values()):
             task.cancel()
@@ -376,23 +365,13 @@ class _Unary:
 
     request_id: int
     exchange: Exchange
-    started_s: float
+    told: RequestLog
     number: int = FAILED
     payload: bytes = b""
     outcome: str = ""
 
     def fail(self, error: ProviderError) -> None:
         self.number, self.payload, self.outcome = FAILED, error_frame(error, 0), error.kind.value
-
-
-def _tried(exchange: Exchange) -> dict[str, str]:
-    """Who was asked in vain, and why, where there is anything to tell."""
-    failed = [
-        f"{attempt.provider}/{attempt.model}: {attempt.error_kind} in phase {attempt.phase}"
-        for attempt in exchange.attempts
-        if attempt.error_kind is not None
-    ]
-    return {"tried": "; ".join(failed)} if failed else {}
 
 
 def _cancelled(message: str) -> ProviderError:
