@@ -39,6 +39,9 @@ class Health:
         return self.usability is not Usability.UNUSABLE
 
 
+#: Is told a provider's name, how it stood, and how it stands now. Must not raise.
+OnHealth = Callable[[str, Health, Health], None]
+
 #: What a check's error says, by its kind. The rest say that the provider answers, but not whether requests will pass.
 UNUSABLE: Final = frozenset(
     {
@@ -62,6 +65,8 @@ class HealthMonitor:
     `unusable_every_s`, so that one which is back is not left alone for long. One that has `served` a request since it
     was last due is well, and is not looked at. Times are in seconds, above 0.
 
+    `on_change` is called whenever a provider's usability has become another.
+
     Between `start` and `stop` (or in `async with`) it owns one task. A round begins when the one before it has ended.
     Everything else may be called at any time on the loop, and waits for nothing but `look`. Memory: one record and
     two numbers a provider.
@@ -79,6 +84,7 @@ class HealthMonitor:
         timeout_s: float = 10.0,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
+        on_change: OnHealth | None = None,
     ) -> None:
         if not (every_s > 0 and unusable_every_s > 0 and timeout_s > 0):
             raise ValueError(f"times must be above 0 seconds, not {every_s}, {unusable_every_s} and {timeout_s}")
@@ -91,6 +97,7 @@ class HealthMonitor:
         """Rounds that have ended."""
         self.checks = 0
         """Checks that have begun."""
+        self.on_change = on_change
         self._sleep = sleep
         now_s = clock()
         self._health = {name: Health(Usability.UNKNOWN, None, now_s) for name in providers}
@@ -182,5 +189,7 @@ class HealthMonitor:
 
     def _note(self, name: str, usability: Usability, reason: str | None) -> None:
         before = self._health[name]
-        since_s = before.since_s if before.usability is usability else self.clock()
-        self._health[name] = Health(usability, reason, since_s)
+        changed = before.usability is not usability
+        after = self._health[name] = Health(usability, reason, self.clock() if changed else before.since_s)
+        if changed and self.on_change is not None:
+            self.on_change(name, before, after)

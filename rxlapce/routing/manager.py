@@ -39,7 +39,7 @@ from rxlapce.providers.discovery import check_health, count_tokens, list_models
 from rxlapce.providers.provider import Provider, chat_whole
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
 from rxlapce.requests import ChatRequest, CompletionRequest, Message
-from rxlapce.routing.health import HealthMonitor
+from rxlapce.routing.health import HealthMonitor, OnHealth
 from rxlapce.routing.needs import Needs, needs_of
 from rxlapce.routing.router import Plan, Router
 from rxlapce.routing.settings import RoutingSettings, StreamTimeouts
@@ -66,7 +66,8 @@ class ProviderManager:
     """Asks whoever the request's model names, and the next one if that fails, as `settings` say.
 
     Between `start` and `stop` (or in `async with`) it looks after the providers' health; without, all count as usable.
-    `on_settled` is told of each request when it has ended. `traffic` has the counts of all.
+    `on_settled` is told of each request when it has ended, `on_health` of each change of a provider's usability.
+    `traffic` has the counts of all.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class ProviderManager:
         *,
         traffic: Traffic | None = None,
         on_settled: OnSettled | None = None,
+        on_health: OnHealth | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.client = client
@@ -84,6 +86,7 @@ class ProviderManager:
         self.settings = settings or RoutingSettings()
         self.traffic = traffic or Traffic(self.settings)
         self.on_settled = on_settled
+        self.on_health = on_health
         self._chance = chance
 
     async def __aenter__(self) -> Self:
@@ -103,6 +106,7 @@ class ProviderManager:
                 every_s=health.every_s,
                 unusable_every_s=health.unusable_every_s,
                 timeout_s=health.timeout_s,
+                on_change=self.on_health,
             )
             self.traffic.health.start()
 

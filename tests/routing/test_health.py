@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
-from rxlapce.routing.health import UNUSABLE, Health, HealthMonitor, Usability
+from rxlapce.routing.health import UNUSABLE, Health, HealthMonitor, OnHealth, Usability
 
 DOWN = ProviderError(ErrorKind.NETWORK, "cannot connect", phase=Phase.CONNECT, provider="acme")
 
@@ -67,8 +67,14 @@ class Checks:
             raise
 
 
-def monitor(time: Time, checks: Callable[[str], Awaitable[None]], *names: str, timeout_s: float = 10) -> HealthMonitor:
-    return HealthMonitor(names, checks, clock=time, sleep=time.sleep, timeout_s=timeout_s)
+def monitor(
+    time: Time,
+    checks: Callable[[str], Awaitable[None]],
+    *names: str,
+    timeout_s: float = 10,
+    on_change: OnHealth | None = None,
+) -> HealthMonitor:
+    return HealthMonitor(names, checks, clock=time, sleep=time.sleep, timeout_s=timeout_s, on_change=on_change)
 
 
 async def test_what_was_not_looked_at_yet_counts_as_usable() -> None:
@@ -162,6 +168,24 @@ async def test_a_request_served_during_the_check_is_newer_than_the_checks_answer
         checks.waiting["acme"].set_exception(DOWN)
         await settle()
         assert health["acme"].usability is Usability.USABLE
+
+
+async def test_each_change_of_usability_is_told_once() -> None:
+    told: list[tuple[str, Usability, Usability, str | None]] = []
+
+    def on_change(name: str, before: Health, after: Health) -> None:
+        told.append((name, before.usability, after.usability, after.reason))
+
+    time, how = Time(), dict[str, Exception | None]({"acme": DOWN})
+    health = monitor(time, Checks(how), "acme", on_change=on_change)
+    for _ in range(2):
+        await health.look()
+        time.now_s += 10
+    assert told == [("acme", Usability.UNKNOWN, Usability.UNUSABLE, str(DOWN))]
+    how["acme"] = None
+    await health.look()
+    health.served("acme")
+    assert told[1:] == [("acme", Usability.UNUSABLE, Usability.USABLE, None)]
 
 
 # -- what an answer says ----------------------------------------------------------------------------------------------
