@@ -3,14 +3,14 @@
 from collections import defaultdict
 from itertools import pairwise
 
-from rxlapce.errors import Phase, ProviderError
+from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Attempt
 from rxlapce.operators.legs import AfterCommit
 from rxlapce.routing.settings import Quota
 from rxlapce.testing.interleaving import Reader, World
 from rxlapce.testing.scripted_http import Fault, Sent
 from rxlapce.testing.spoken import CALL, TRUTH
-from rxlapce.tokens import VISIBLE, Finish, FinishKind, Seam, SeamWord
+from rxlapce.tokens import VISIBLE, Finish, FinishKind, Seam, SeamWord, UsageReport
 
 #: Virtual time is kept in whole microseconds.
 SLACK_S = 1e-5
@@ -81,8 +81,15 @@ def is_whole_or_says_how_much(reader: Reader) -> None:
 
 
 def usage_is_of_what_was_used(reader: Reader) -> None:
-    """Of a whole answer, the usage is that of the requests which made it, each told by one bit of the input tokens."""
+    """The usage is that of the requests which made the answer, each told by one bit of the input tokens."""
     usage, sent = reader.builder.answer().usage, reader.sent
+    used = [one for one in sent if one.spoke]
+    if reader.finish is not None or reader.left:  # an answer in one piece speaks and ends at once
+        used += sent[-1:]
+    for token in reader.tokens:
+        if isinstance(token, UsageReport):
+            told = [one for one in sent if one.input_tokens & (token.usage.input or 0)]
+            holds(all(one in used for one in told), "usage of one who said nothing:", token)
     if reader.finish is None:
         return
     legs = 1
@@ -97,7 +104,6 @@ def usage_is_of_what_was_used(reader: Reader) -> None:
         holds(sent[-1] in made, "the usage of the one who finished is missing")
     models = [one.model for one in made]
     holds(len(set(models)) == len(models), "two requests to one model in one answer:", models)
-    holds(all(one.spoke or one is sent[-1] for one in made), "usage of one who said nothing")
 
 
 def is_settled_once(reader: Reader) -> None:
@@ -145,6 +151,9 @@ def retries_as_it_may(world: World, reader: Reader) -> None:
             asked_s = None if before.failure is None else before.failure.retry_after_s
             holds(before.ended_s is not None and after.at_s >= before.ended_s, "two at once")
             holds(after.at_s >= (before.ended_s or 0.0) + (asked_s or 0.0) - SLACK_S, "too early by Retry-After")
+    last = {_name(attempt): attempt for attempt in reader.settled[0].attempts}
+    refused = [name for name, attempt in last.items() if attempt.error_kind is ErrorKind.BAD_REQUEST]
+    holds(not refused or reader.left, "a prefill was refused, and the model not asked without one:", refused)
     policy = world.scenario.alias.fallback or settings.fallback
     if policy.after_commit is AfterCommit.FAIL:
         holds(not any(isinstance(token, Seam) for token in reader.raw), "a seam, though the policy is to fail")

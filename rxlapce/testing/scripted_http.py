@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from itertools import cycle
 from typing import Final
 
 from reactivex import Observable
@@ -19,6 +20,7 @@ from rxlapce.flow import Exchange, Receiver, Stage, clock_of
 from rxlapce.operators.timeouts import StreamTimeout, TimeLimit
 from rxlapce.providers.call import HttpCall, told_by
 from rxlapce.testing.spoken import (
+    CALL_AT,
     TRUTH,
     ChatCompletionsWire,
     Event,
@@ -225,9 +227,7 @@ class _Answering:
                 self._next(limit_s, partial(self._late, TimeLimit.CONNECT, Phase.CONNECT))
             case Fault.RESET:
                 self._fail_in(self.script.headers_s, ErrorKind.NETWORK, Phase.HEADERS, "closed before it answered")
-            case Fault.SILENT:
-                self._next(HEADERS_S, partial(self._late, TimeLimit.HEADERS, Phase.HEADERS))
-            case _ if self.script.headers_s > HEADERS_S:
+            case fault if fault is Fault.SILENT or self.script.headers_s > HEADERS_S:
                 self._next(HEADERS_S, partial(self._late, TimeLimit.HEADERS, Phase.HEADERS))
             case _:
                 self._next(self.script.headers_s, self._headers)
@@ -273,12 +273,18 @@ class _Answering:
         start = len(begun)
         if 8 <= script.repeats <= start:  # less could be chance, and is never cut off
             start -= script.repeats
-        pieces: list[str] = []
-        while start < len(TRUTH):
-            size = script.piece_chars[len(pieces) % len(script.piece_chars)]
-            pieces.append(TRUTH[start : start + size])
-            start += size
-        return Saying(pieces, question.tools, question.model, self.sent.input_tokens)
+        call_at = max(start, CALL_AT) if question.tools else len(TRUTH)
+        before, behind = self._pieces(TRUTH[start:call_at]), self._pieces(TRUTH[call_at:])
+        return Saying(before, question.tools, behind, question.model, self.sent.input_tokens)
+
+    def _pieces(self, text: str) -> list[str]:
+        sizes = cycle(self.script.piece_chars)
+        left, pieces = text, list[str]()
+        while left:
+            size = next(sizes)
+            pieces.append(left[:size])
+            left = left[size:]
+        return pieces
 
     def _wire(self) -> Wire:
         return MessagesWire() if self.sent.provider == "anthropic" else ChatCompletionsWire()

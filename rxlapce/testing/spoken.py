@@ -10,8 +10,9 @@ from rxlapce.operators.continuation import GO_ON
 
 #: No character but the space comes twice, so that nothing in it repeats by chance.
 TRUTH: Final = "".join(chr(0x4E00 + n) + (" " if n % 5 == 4 else "") for n in range(60)).rstrip()
-#: The tool that a model calls at its answer's end if it was given any: id, name and arguments.
+#: The tool that a model calls if it was given any: id, name and arguments; and after how many characters it does.
 CALL: Final = ("c1", "look", '{"at":1}')
+CALL_AT: Final = 45
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +40,23 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What is said: pieces of text, a call of the tool, and the counts at its end."""
+    """What is said: pieces of text, perhaps a call of the tool with more text behind it, and the counts at its end."""
 
     pieces: Sequence[str]
     calls: bool
+    behind: Sequence[str]
     model: str
     input_tokens: int
 
     @property
     def text(self) -> str:
         """The pieces joined."""
-        return "".join(self.pieces)
+        return "".join((*self.pieces, *self.behind))
 
     @property
     def output_tokens(self) -> int:
         """One for each piece."""
-        return len(self.pieces)
+        return len(self.pieces) + len(self.behind)
 
     @property
     def chat_usage(self) -> dict[str, int]:
@@ -95,6 +97,7 @@ class ChatCompletionsWire:
             begins = {"index": 0, "id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
             goes_on = {"index": 0, "function": {"arguments": arguments}}
             deltas += [{"tool_calls": [begins]}, {"tool_calls": [goes_on]}]
+            deltas += [{"content": piece} for piece in saying.behind]
         return [
             _chunk(saying, {"role": "assistant", "content": ""}),
             *(_chunk(saying, delta, visible=True) for delta in deltas),
@@ -131,15 +134,7 @@ class MessagesWire:
     def events(self, saying: Saying) -> list[Event]:
         """The whole stream."""
         started = {"model": saying.model, "usage": {"input_tokens": saying.input_tokens, "output_tokens": 1}}
-        events = [
-            _named("message_start", message=started),
-            _named("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-            *(
-                _named("content_block_delta", visible=True, index=0, delta={"type": "text_delta", "text": piece})
-                for piece in saying.pieces
-            ),
-            _named("content_block_stop", index=0),
-        ]
+        events = [_named("message_start", message=started), *_text_block(0, saying.pieces)]
         if saying.calls:
             call_id, name, arguments = CALL
             block: dict[str, Any] = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
@@ -148,6 +143,7 @@ class MessagesWire:
                 _named("content_block_start", visible=True, index=1, content_block=block),
                 _named("content_block_delta", visible=True, index=1, delta=delta),
                 _named("content_block_stop", index=1),
+                *_text_block(2, saying.behind),
             ]
         reason = "tool_use" if saying.calls else "end_turn"
         counted = {"output_tokens": saying.output_tokens}
@@ -163,10 +159,11 @@ class MessagesWire:
 
     def whole(self, saying: Saying) -> bytes:
         """The same in one document."""
-        blocks: list[dict[str, Any]] = [{"type": "text", "text": saying.text}] if saying.text else []
+        blocks: list[dict[str, Any]] = [{"type": "text", "text": "".join(saying.pieces)}] if saying.pieces else []
         if saying.calls:
             call_id, name, arguments = CALL
             blocks.append({"type": "tool_use", "id": call_id, "name": name, "input": msgspec.json.decode(arguments)})
+            blocks.append({"type": "text", "text": "".join(saying.behind)})
         usage = {"input_tokens": saying.input_tokens, "output_tokens": saying.output_tokens}
         reason = "tool_use" if saying.calls else "end_turn"
         return msgspec.json.encode(
@@ -180,6 +177,15 @@ Wire = ChatCompletionsWire | MessagesWire
 def _chunk(saying: Saying, delta: dict[str, Any], finish: str | None = None, *, visible: bool = False) -> Event:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return Event(_data({"model": saying.model, "choices": [choice]}), visible)
+
+
+def _text_block(index: int, pieces: Sequence[str]) -> list[Event]:
+    deltas = [{"type": "text_delta", "text": piece} for piece in pieces]
+    return [
+        _named("content_block_start", index=index, content_block={"type": "text", "text": ""}),
+        *(_named("content_block_delta", visible=True, index=index, delta=delta) for delta in deltas),
+        _named("content_block_stop", index=index),
+    ]
 
 
 def _data(value: object) -> bytes:
