@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tables_markdown import table, words
 
 from rxlapce.config.options import Option, options_of
-from rxlapce.config.resilience import QUOTAS
+from rxlapce.config.resilience import QUOTAS, STORE
 from rxlapce.operators.legs import AfterCommit
 from rxlapce.routing.alias import Alias, Choose, Target
 from rxlapce.routing.settings import Quota, RoutingSettings
@@ -178,7 +178,9 @@ def limits() -> str:
     }
     kinds = {name: "a quota" if name in ONE else "quotas by name" for name in QUOTAS}
     rows = [(f"`{name}`", kinds[name], f"`{quota(name)}`", whose[name]) for name in QUOTAS]
-    return table(HEADINGS, [*rows, row(BASE.admission, "wait_s", "how long who cannot be let through at once waits")])
+    wait = row(BASE.admission, "wait_s", "how long who cannot be let through at once waits")
+    where = "where the models' quotas are counted [for a team](#a-team); null: in this daemon"
+    return table(HEADINGS, [*rows, wait, (f"`{STORE}`", "an address, or `env:VARIABLE`, or null", "`null`", where)])
 
 
 def alias() -> str:
@@ -225,7 +227,7 @@ def whole() -> str:
     """Every section with all its members at their defaults, as YAML."""
     sections: dict[str, dict[str, object]] = {
         "timeouts": values(BASE.timeouts),
-        "limits": {name: quota(name) for name in QUOTAS} | values(BASE.admission),
+        "limits": {name: quota(name) for name in QUOTAS} | values(BASE.admission) | {STORE: None},
         "retry": values(BASE.retry) | values(BASE) | {"budget": flow(values(BASE.budget))},
         "breaker": values(BASE.breaker),
         "fallback": values(BASE.fallback),

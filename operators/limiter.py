@@ -141,7 +141,7 @@ class RateLimiter:
             elif isinstance(verdict, Exception):
                 # Who stands behind has waited as long for an answer that did not come: not each for one of their own.
                 for failed in list(line.waiting) if isinstance(verdict, TimeoutError) else [claim]:
-                    if failed in line.waiting:  # one that is refused may take others along
+                    if failed in line.waiting:  # else it left while the ledger was asked
                         self._forget(line, failed)
                         self._refuse(failed, _store_failed(verdict, failed.provider))
             elif claim.ticket.standing is Standing.WAITING:
@@ -164,8 +164,7 @@ class RateLimiter:
         line.wait, line.since_s = wait, now_s
         claim.ticket.after(max(wait.likely_s, MIN_RETRY_S), lambda: self._retry(line, claim), line.timer)
         for other in [other for other in line.waiting if _is_hopeless(other, now_s, wait.soonest_s)]:
-            if other in line.waiting:  # one that is refused may take others along
-                self._turn_away(line, other, self._outlook(line, other) or wait)
+            self._turn_away(line, other, self._outlook(line, other) or wait)
 
     def _retry(self, line: "_Line", claim: Claim) -> None:
         line.unpark()

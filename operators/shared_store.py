@@ -66,7 +66,7 @@ class SharedStore:
         """Whether the store answers now; `on_change` has been told why not."""
         try:
             async with asyncio.timeout(self.timeout_s):
-                await self._storage.get("check")
+                await self._storage.get(f"{{{self.prefix}/check}}")
         except Exception as error:  # noqa: BLE001 - whatever the driver raises, the store does not answer
             self._note(error)
             return False

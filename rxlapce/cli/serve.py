@@ -26,12 +26,13 @@ from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
 from rxlapce.errors import ConfigError
 from rxlapce.operators.breaker import Change
+from rxlapce.operators.store_address import StoreAddress
 from rxlapce.providers import SPECS
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.provider import Provider
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
-from rxlapce.routing.traffic import Traffic
+from rxlapce.routing.traffic import MakeLedger, Traffic, in_memory
 from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.transports.unix import default_socket_path
 
@@ -126,7 +127,11 @@ async def _serve(daemon: Daemon, wish: Wish, ready_fd: int | None, lifeline_fd: 
         config = configured(wish, played)
         client = await stack.enter_async_context(HttpClient(proxy_for=proxy_for))
         router = Router(config.providers, wish.default_provider, aliases=config.aliases)
-        traffic = Traffic(config.settings, on_breaker=partial(_tell_of_breaker, daemon.log))
+        traffic = Traffic(
+            config.settings,
+            on_breaker=partial(_tell_of_breaker, daemon.log),
+            make_ledger=await stack.enter_async_context(_ledgers(config.store, daemon.log)),
+        )
         manager = ProviderManager(client, router, config.settings, traffic=traffic)
         ProviderRoutes(manager).register(daemon.handlers)
         with stop_on_signals() as stop:
@@ -161,6 +166,33 @@ def configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
 
 def _tell_of_breaker(log: Logger, change: Change) -> None:
     log.warning("breaker", model=change.name, before=change.before, now=change.after, cause=change.cause)
+
+
+@contextlib.asynccontextmanager
+async def _ledgers(address: StoreAddress | None, log: Logger) -> AsyncGenerator[MakeLedger, None]:
+    """What makes the ledgers of the models' quotas: in memory, or in the store at `address`, which need not be up yet.
+
+    Raises `ConfigError` if its driver is not installed.
+    """
+    if address is None:
+        yield in_memory
+        return
+    try:
+        from rxlapce.operators.shared_store import SharedStore  # with its driver; only for a team
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "redis":
+            raise
+        raise ConfigError("limits.store needs the package redis: pip install 'rxlapce[redis]'") from None
+
+    def tell(failure: str | None) -> None:
+        if failure is None:
+            log.info("limits_store_answers", store=str(address))
+        else:
+            log.error("limits_store_failed", store=str(address), error=failure)
+
+    async with SharedStore(address, on_change=tell) as store:
+        log.info("limits_are_shared", store=str(address), answers=await store.check())
+        yield store.ledger
 
 
 async def _stop(daemon: Daemon, stop: StopRequest) -> None:

@@ -20,6 +20,8 @@ T = TypeVar("T", bound="DataclassInstance")
 
 #: The members of `limits` that are quotas, or hold quotas by name.
 QUOTAS: Final = ("default", "providers", "models", "user", "client")
+#: And the one that says where they are counted, which is read by `config.store`.
+STORE: Final = "store"
 
 
 def read_resilience(sections: Mapping[str, Place], known: Collection[str]) -> RoutingSettings:
@@ -55,7 +57,7 @@ def _retry(at: Place, base: RoutingSettings) -> RoutingSettings:
 
 
 def _admission(at: Place, base: Admission, known: Collection[str]) -> Admission:
-    members = at.members((*QUOTAS, *options_of(Admission)))
+    members = at.members((*QUOTAS, *options_of(Admission), STORE))
 
     def quota(name: str, default: Quota, without: Collection[str] = ()) -> Quota:
         return read_settings(members[name], default, without=without) if name in members else default

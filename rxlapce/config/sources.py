@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.operators.store_address import StoreAddress
 from rxlapce.providers import SPECS
 from rxlapce.providers.provider import Provider
 from rxlapce.routing.alias import Alias
@@ -13,11 +14,15 @@ from rxlapce.routing.settings import RoutingSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Who can be asked, by name; names for several of their models; and what is done when one fails."""
+    """Who can be asked, by name; names for several of their models; and what is done when one fails.
+
+    `store` is where a team's daemons count their quotas together; None: each counts for itself.
+    """
 
     providers: Mapping[str, Provider]
     aliases: tuple[Alias, ...] = ()
     settings: RoutingSettings = field(default_factory=RoutingSettings)
+    store: StoreAddress | None = None
 
 
 def load_config(
@@ -36,7 +41,8 @@ def load_config(
     # YAML's reader and what needs it: a start without a file does not
     from rxlapce.config.aliases import read_aliases
     from rxlapce.config.file import read_sections
-    from rxlapce.config.resilience import read_resilience
+    from rxlapce.config.resilience import STORE, read_resilience
+    from rxlapce.config.store import read_store
     from rxlapce.config.vendors import read_vendors
 
     sections = read_sections(file)
@@ -44,7 +50,9 @@ def load_config(
     providers = {**providers, **vendors}
     settings = read_resilience(sections, (*SPECS, "simulator", *vendors))
     aliases = read_aliases(sections["models"], providers, settings) if "models" in sections else ()
-    return Config(providers=providers, aliases=aliases, settings=settings)
+    limits = sections["limits"].members() if "limits" in sections else {}
+    store = read_store(limits[STORE], environ) if STORE in limits else None
+    return Config(providers=providers, aliases=aliases, settings=settings, store=store)
 
 
 def load_provider_configs(environ: Mapping[str, str], file: Path | None = None) -> dict[str, Provider]:

@@ -1,6 +1,7 @@
 """`rxlapce serve` and `rxlapce providers`: what is configured, and how starting fails."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,20 @@ def test_an_alias_of_who_is_not_configured_ends_it_before_it_listens(command: Co
     done = command("serve", "--simulator", "--config", str(folder / "f.yaml"), "--path", str(folder / "d.sock"))
     assert (done.code, done.out) == (1, "")
     assert "f.yaml:3:26: models.fast.ask[1]: xai is not configured: set XAI_API_KEY; configured: simulator" in done.err
+    assert [path.name for path in folder.iterdir()] == ["f.yaml"]
+
+
+def test_a_store_without_its_driver_names_the_extra(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "rxlapce.operators.shared_store", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "redis"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    (folder / "f.yaml").write_text("limits: {store: 'redis://127.0.0.1:1'}")
+    done = command("serve", "--simulator", "--config", str(folder / "f.yaml"), "--path", str(folder / "d.sock"))
+    assert (done.code, done.out) == (1, "")
+    assert "limits.store needs the package redis: pip install 'rxlapce[redis]'" in done.err
     assert [path.name for path in folder.iterdir()] == ["f.yaml"]
 
 

@@ -17,7 +17,11 @@ Load = Callable[[str], Config]
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "resilience.md"
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-ENVIRON = {**simulated_environ("http://127.0.0.1:9"), "GROQ_API_KEY": "simulated-key"}
+ENVIRON = {
+    **simulated_environ("http://127.0.0.1:9"),
+    "GROQ_API_KEY": "simulated-key",
+    "RXLAPCE_LIMITS_STORE": "redis://quota.example.com",
+}
 
 
 @pytest.mark.parametrize("block", range(len(BLOCKS)))

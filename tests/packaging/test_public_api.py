@@ -117,5 +117,11 @@ def test_editors_side_loads_neither_an_http_client_nor_a_provider() -> None:
     assert ours & {f"rxlapce.{part}" for part in forbidden} == set()
 
 
+def test_a_daemon_of_its_own_loads_nothing_of_a_shared_store() -> None:
+    loaded = loaded_by("rxlapce.cli.serve")
+    assert "rxlapce.operators.store_address" in loaded
+    assert {"limits", "redis", "rxlapce.operators.shared_ledger"} & loaded == set()
+
+
 def test_simulator_is_not_loaded_by_the_daemon() -> None:
     assert not any(name.startswith("rxlapce.simulator") for name in loaded_by("rxlapce.daemon.server"))

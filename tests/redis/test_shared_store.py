@@ -1,14 +1,15 @@
 """`SharedStore` over a real Redis that is shared, asked, killed, stopped and locked."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from reactivex import from_iterable
-from reactivex.abc import DisposableBase
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import iterate
@@ -21,6 +22,7 @@ from rxlapce.operators.store_address import StoreAddress
 from rxlapce.testing.redis_server import RedisServer
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text, Usage, UsageReport
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "resilience.md"
 REQUESTS = Limit(1000, Unit.REQUESTS, 3600)
 TOKENS = Limit(1_000_000, Unit.TOKENS, 3600)
 TIMEOUT_S = 0.3
@@ -193,26 +195,6 @@ async def test_who_waits_behind_a_silent_store_is_refused_with_the_first(server:
     assert (len(limiter), limiter.gauges.waiting, limiter.gauges.refused) == (0, 0, 20)
 
 
-async def test_who_is_refused_may_take_others_of_the_line_along(server: RedisServer, told: Told) -> None:
-    server.pause()
-    limiter = RateLimiter(told.ledger)
-    first, third = (asyncio.get_running_loop().create_future() for _ in range(2))
-
-    def enter(on_error: Callable[[Exception], None]) -> DisposableBase:
-        gate = rate_limit_gate(limiter, "acme", max_wait_s=20)
-        return from_iterable(list[StreamToken]()).pipe(gate).subscribe(on_error=on_error)
-
-    def take_along(error: Exception) -> None:
-        second.dispose()
-        first.set_result(error)
-
-    enter(take_along)
-    second = enter(lambda _: pytest.fail("it was disposed"))
-    enter(third.set_result)
-    assert {type(error) for error in await asyncio.gather(first, third)} == {ProviderError}
-    assert (len(limiter), limiter.gauges.waiting) == (0, 0)
-
-
 async def test_closing_waits_for_a_silent_store_no_longer_than_the_timeout(server: RedisServer) -> None:
     told = Told(server.address)
     tokens = told.store.ledger((TOKENS,))
@@ -260,6 +242,19 @@ async def test_the_right_password_is_taken_and_never_shown(locked: RedisServer) 
     assert is_granted(await told.take())
     assert told.changes == []
     assert "canary" not in f"{vars(told.store)} {vars(told.ledger)}"
+    await told.store.aclose()
+
+
+async def test_a_user_of_its_own_needs_no_more_rights_than_the_document_says(server: RedisServer) -> None:
+    found = re.search(r"`(~LIMITS.*?)`", DOCUMENT.read_text(), re.DOTALL)
+    assert found is not None
+    server.ask("acl", "setuser", "team", "on", ">canary-0123456789", *found[1].split())
+    told = Told(f"unix://team:canary-0123456789@{server.path}")
+    assert await told.store.check()
+    small = told.store.ledger((Limit(2, Unit.REQUESTS, 1),))
+    verdicts = [await asked(small) for _ in range(3)]
+    assert [isinstance(verdict, Wait) for verdict in verdicts] == [False, False, True]
+    assert told.changes == []
     await told.store.aclose()
 
 
