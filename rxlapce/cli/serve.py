@@ -30,6 +30,7 @@ from rxlapce.operators.store_address import StoreAddress
 from rxlapce.providers import SPECS
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.provider import Provider
+from rxlapce.routing.health import Health
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
 from rxlapce.routing.traffic import MakeLedger, Traffic, in_memory
@@ -132,7 +133,8 @@ async def _serve(daemon: Daemon, wish: Wish, ready_fd: int | None, lifeline_fd: 
             on_breaker=partial(_tell_of_breaker, daemon.log),
             make_ledger=await stack.enter_async_context(_ledgers(config.store, daemon.log)),
         )
-        manager = ProviderManager(client, router, config.settings, traffic=traffic)
+        on_health = partial(_tell_of_health, daemon.log)
+        manager = ProviderManager(client, router, config.settings, traffic=traffic, on_health=on_health)
         ProviderRoutes(manager).register(daemon.handlers)
         with stop_on_signals() as stop:
             daemon.log.info("providers_configured", providers=", ".join(config.providers))
@@ -166,6 +168,13 @@ def configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
 
 def _tell_of_breaker(log: Logger, change: Change) -> None:
     log.warning("breaker", model=change.name, before=change.before, now=change.after, cause=change.cause)
+
+
+def _tell_of_health(log: Logger, provider: str, before: Health, after: Health) -> None:
+    if not after.usable:
+        log.warning("provider_unwell", provider=provider, cause=after.reason)
+    elif not before.usable:
+        log.info("provider_well_again", provider=provider)
 
 
 @contextlib.asynccontextmanager
