@@ -107,7 +107,7 @@ class ProviderError(RxlapceError):
     - `message`: one or two sentences for a person, at most `MAX_MESSAGE_CHARS`. `raw`: the provider's own body or
       event, at most `MAX_RAW_CHARS`. Both are scrubbed of secrets by `providers.http` before they are kept.
     - `delivered_chars`: how many characters of visible text the reader has of an answer that broke off; None where
-      nothing had been delivered, or nobody counted. `operators.fallback` sets it.
+      nothing had been delivered, or nobody counted. `operators.fallback` sets it, and `daemon.sink` where that did not.
 
     What a provider says can hold what UTF-8 cannot (headers come with lone surrogates); here it is replaced, so that an
     error can always be written into a frame or a log.

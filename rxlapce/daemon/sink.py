@@ -14,7 +14,7 @@ from rxlapce.flow import Exchange, FlowControl
 from rxlapce.messages import NUMBERS, ErrorBody, StreamChunk, StreamDone, StreamError, encode, encoder
 from rxlapce.operators.backpressure import BufferStats, buffer_with_backpressure
 from rxlapce.operators.stages import StageGauges
-from rxlapce.tokens import Finish, StreamToken, Text
+from rxlapce.tokens import Finish, Seam, SeamWord, StreamToken, Text, ToolCall
 from rxlapce.transports.writer import FrameWriter
 
 CHUNK = NUMBERS[StreamChunk]
@@ -28,9 +28,12 @@ PART_FLAGS = int(Flag.RESPONSE | Flag.STREAM_PART)
 END_FLAGS = int(Flag.RESPONSE)
 
 
-def error_frame(error: ProviderError, seq: int) -> bytes:
-    """The payload of the terminal frame of a request that failed."""
-    return encode(StreamError(seq, ErrorBody(**error.to_dict())))
+def error_frame(error: ProviderError, seq: int, delivered_chars: int | None = None) -> bytes:
+    """The payload of the terminal frame of a request that failed; the error's own `delivered_chars` goes first."""
+    members = error.to_dict()
+    if error.delivered_chars is None:
+        members["delivered_chars"] = delivered_chars
+    return encode(StreamError(seq, ErrorBody(**members)))
 
 
 class StreamSink:
@@ -39,9 +42,14 @@ class StreamSink:
     `demand` is closed while the writer is full or the client's credit is used up; the buffer before the sink then
     queues and closes the source's gate; `stages` looks at both while the stream runs. `on_end(outcome)` is called once,
     after the terminal frame was handed to the writer; not when the stream is dropped because the client is gone.
+
+    An error says how many characters of the answer the client has: as its pipeline counted them, else, as where the
+    daemon itself ends the stream, as they were sent from here.
     """
 
     __slots__ = (
+        "_before_calls",
+        "_chars",
         "_credit",
         "_end",
         "_send_chunk",
@@ -71,6 +79,9 @@ class StreamSink:
         self.demand = FlowControl()
         self._send_chunk = writer.sender(CHUNK, PART_FLAGS, request_id)
         self._credit = credit
+        self._chars = 0
+        self._before_calls: int | None = None
+        """Since the first tool call: the characters before it."""
         self._end: Callable[[StreamSink, str], None] | None = on_end
         self._subscription = SerialDisposable()
         self._stages = stages
@@ -110,7 +121,7 @@ class StreamSink:
     def _on_next(self, token: StreamToken) -> None:
         try:
             if type(token) is Text:  # nearly all are: one comparison
-                pass
+                more = 0 if token.choice else len(token.text)
             elif type(token) is Finish:
                 # Nothing but completion follows a Finish: the reader learns of the end now, not when the provider
                 # closes.
@@ -122,6 +133,8 @@ class StreamSink:
                 self._subscription.dispose()
                 self._on_error(TypeError(f"a {type(token).__name__} is no token"))
                 return
+            else:
+                more = self._more_chars(token)
             self._send_chunk(_encode(StreamChunk(self.seq, token)))
         except (ValueError, TypeError) as error:
             # A token that no frame can hold (over 10 MiB, a lone surrogate) ends its own stream. Raised from here, it
@@ -129,17 +142,31 @@ class StreamSink:
             self.cancel(ProviderError(ErrorKind.PROTOCOL, f"a {type(token).__name__} token cannot be sent: {error}"))
             return
         self.seq += 1
+        self._chars += more
         if self._credit is not None:
             self._credit -= 1
             if self._credit <= 0:
                 self.demand.close("credit")
+
+    def _more_chars(self, token: StreamToken) -> int:
+        """How many more characters the client has with a token that is no text: none, or fewer at a seam."""
+        if type(token) is ToolCall:
+            if self._before_calls is None:
+                self._before_calls = self._chars
+        elif type(token) is Seam and token.word is not SeamWord.CONTINUE:
+            kept = 0 if token.word is SeamWord.RESTART else self._before_calls
+            if kept is not None:
+                self._before_calls = None
+                return kept - self._chars
+        return 0
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, ProviderError):
             wrapped = ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} inside rxlapce: {error}")
             wrapped.__cause__ = error
             error = wrapped
-        self._terminate(FAILED, error_frame(error, self.seq), error.kind.value)
+        delivered_chars = self._chars if self.seq else None
+        self._terminate(FAILED, error_frame(error, self.seq, delivered_chars), error.kind.value)
 
     def _on_completed(self) -> None:
         # Only a handler of somebody else's can complete without a Finish: that is a truncated answer, not a success.

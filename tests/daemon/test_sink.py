@@ -13,7 +13,7 @@ from rxlapce.flow import Exchange
 from rxlapce.messages import StreamError, decode
 from rxlapce.operators.stages import StageGauges
 from rxlapce.testing.transports import loop_rounds
-from rxlapce.tokens import Finish, FinishKind, Opaque, StreamToken, Text
+from rxlapce.tokens import Finish, FinishKind, Opaque, Reasoning, Seam, StreamToken, Text, ToolCall
 from rxlapce.transports.writer import FrameWriter
 
 END = Finish(FinishKind.STOP, "stop", "m")
@@ -145,3 +145,52 @@ async def test_cancel_says_its_error_once_and_drop_says_nothing() -> None:
     dropped.sink.drop()
     assert not source.observers
     assert (dropped.numbers(), dropped.outcomes) == ([], [])
+
+
+# -- how much the client has -----------------------------------------------------------------------------------------
+
+STOPPING = ProviderError(ErrorKind.CANCELLED, "the daemon is stopping")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "delivered"),
+    [
+        ([], None),
+        ([Reasoning("hm")], 0),
+        ([Text("ab"), Text("c\N{SLIGHTLY SMILING FACE}"), Text("of another", choice=1)], 4),
+        ([Text("ab"), Seam(1, "restart: b/y answers"), Text("c")], 1),
+        ([Text("ab"), Seam(1, "continue: b/y answers"), Text("c")], 3),
+        ([Text("ab"), ToolCall(0, "i", "f", ""), Text("c"), Seam(1, "rewind: b/y answers"), Text("de")], 4),
+        ([Text("ab"), ToolCall(0, "i", "f", ""), Seam(1, "restart: b"), Text("c"), Seam(2, "rewind: c")], 1),
+    ],
+    ids=["nothing", "thoughts", "text", "restart", "continue", "rewind", "restart-then-rewind"],
+)
+async def test_an_end_that_is_the_daemons_own_says_how_much_the_client_has(
+    tokens: list[StreamToken], delivered: int | None
+) -> None:
+    stream, source = Stream(), Subject[StreamToken]()
+    stream.start(source)
+    for token in tokens:
+        source.on_next(token)
+    stream.sink.cancel(STOPPING)
+    assert stream.error().error.delivered_chars == delivered
+    assert STOPPING.delivered_chars is None, "the error is also other streams'"
+
+
+async def test_text_that_waits_for_credit_is_not_told_as_delivered() -> None:
+    stream, source = Stream(credit=1), Subject[StreamToken]()
+    stream.start(source)
+    source.on_next(Text("abc"))
+    source.on_next(Text("waits"))
+    stream.sink.cancel(STOPPING)
+    assert stream.error().error.delivered_chars == 3
+
+
+async def test_what_the_pipeline_says_of_the_delivered_stays() -> None:
+    stream, source = Stream(), Subject[StreamToken]()
+    stream.start(source)
+    source.on_next(Text("abc"))
+    told = ProviderError(ErrorKind.TRUNCATED, "broke off")
+    told.delivered_chars = 2
+    source.on_error(told)
+    assert stream.error().error.delivered_chars == 2
