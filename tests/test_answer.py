@@ -13,6 +13,7 @@ from rxlapce.tokens import (
     Reasoning,
     Refusal,
     Seam,
+    SeamWord,
     StreamToken,
     Text,
     ToolCall,
@@ -215,14 +216,22 @@ def test_what_was_discarded_still_counts_as_tokens_and_only_a_restart_forgets_it
 
 
 def kept_of(tokens: list[StreamToken]) -> list[StreamToken]:
-    """What a reader who obeys the seams has in the end: a log that is cut. Usage reports are nothing that was said."""
+    """What a reader who obeys the seams has in the end: a log that is cut.
+
+    Usage reports are nothing that was said: a rewind leaves them, but a restart is another answer.
+    """
     log: list[StreamToken] = []
     for token in tokens:
         if not isinstance(token, Seam):
             log.append(token)
             continue
-        cut = {"restart": 0, "rewind": first_call(log)}.get(token.reason.partition(":")[0], len(log))
-        log[cut:] = [late for late in log[cut:] if isinstance(late, UsageReport)]
+        match token.word:
+            case SeamWord.RESTART:
+                log.clear()
+            case SeamWord.REWIND:
+                log[first_call(log) :] = [late for late in log[first_call(log) :] if isinstance(late, UsageReport)]
+            case SeamWord.CONTINUE:
+                pass
     return log
 
 

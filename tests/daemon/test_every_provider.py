@@ -42,6 +42,9 @@ def every_api() -> Iterator[tuple[str, str]]:
         yield from ((name, api) for api in provider.apis)
 
 
+# Both loops are held to all of the bridge by its own tests; here are 23 ways to ask.
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 ALL = list(every_api())
 CHATTING = [(provider, api) for provider, api in ALL if api not in COMPLETING]
 

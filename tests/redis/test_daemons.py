@@ -16,6 +16,8 @@ from rxlapce.requests import ChatRequest, Message
 from rxlapce.testing.redis_server import RedisServer
 from rxlapce.tokens import Finish, StreamToken
 
+pytestmark = pytest.mark.heavy  # four daemons
+
 MODEL = "simulator/sim:tps=0,tokens=3"
 UNLIMITED = "simulator/sim:tps=0"
 FILE = f"""
