@@ -17,6 +17,7 @@ from rxlapce.simulator import Outcome, Simulator
 from rxlapce.testing.asking import Collected, ask, heard, truth
 from rxlapce.testing.daemons import DaemonProcess, daemon_process
 from rxlapce.testing.processes import until
+from rxlapce.tokens import Text
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])
 both_ways = pytest.mark.parametrize("transport", ["shm", "socket"])
@@ -119,6 +120,7 @@ async def test_what_does_not_finish_in_time_gets_its_error(simulator: Simulator,
         error = await got.end()
         assert isinstance(error, ProviderError)
         assert error.kind is ErrorKind.CANCELLED
+        assert error.delivered_chars == sum(len(token.text) for token in got.items if isinstance(token, Text)) > 0
         assert await exit_code(daemon) == 0
 
 
