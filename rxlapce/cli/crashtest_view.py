@@ -146,7 +146,8 @@ def summary(results: Sequence[Result], setup: Setup) -> str:
     counts = {verdict: sum(result.verdict is verdict for result in results) for verdict in Verdict}
     said = ", ".join(f"{count} {_WORDS[verdict]}" for verdict, count in counts.items())
     names = " then ".join(target.model for target in setup.targets)
-    return f"\n{len(results)} cases: {said} ({names})"
+    many = "" if len(results) == 1 else "s"
+    return f"\n{len(results)} case{many}: {said} ({names})"
 
 
 def got(result: Result) -> str:

@@ -105,7 +105,8 @@ def _environ_for(file: Path) -> Mapping[str, str]:
 
 
 def _narrowed(config: Config, model: str) -> Config:
-    """The configuration with no alias but `model`, and no provider but those that it asks."""
+    """The configuration with no alias but `model`, and no provider but those that it asks. Raises `ProviderError`."""
+    Router(config.providers, aliases=config.aliases).route(model)  # an error names all that there is
     aliases = tuple(alias for alias in config.aliases if alias.name == model)
     router = Router(config.providers, aliases=aliases)
     asked = [target.model for alias in aliases for target in alias.targets] or [model]

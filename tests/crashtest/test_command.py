@@ -64,6 +64,11 @@ def test_table_says_verdict_attempts_and_what_the_caller_got(capsys: pytest.Capt
     assert lines[-1] == "2 cases: 1 whole, 1 clean error, 0 FAIL (openai/sim-first then anthropic/sim-second)"
 
 
+def test_one_case_is_one_case(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "--case", "400_context")
+    assert "\n1 case: 1 whole, " in out
+
+
 def test_a_failed_case_is_exit_code_1_with_the_reason(
     capsys: pytest.CaptureFixture[str], write_config: WriteConfig
 ) -> None:

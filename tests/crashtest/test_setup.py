@@ -114,6 +114,11 @@ def test_a_file_without_names_for_models_needs_to_be_told_which(write_config: Wr
     assert of_file(path, "openai/gpt-4.1").primary.name == "openai/gpt-4.1"
 
 
+def test_a_mistyped_name_is_told_with_those_that_there_are(write_config: WriteConfig) -> None:
+    with pytest.raises(ConfigError, match=r"'carefull' has no provider in front.*; aliases: careful, lone"):
+        of_file(write_config(OWN), "carefull")
+
+
 @pytest.mark.parametrize("model", ["nobody", "acmee/large", "openai"])
 def test_a_model_that_nobody_has_is_named(write_config: WriteConfig, model: str) -> None:
     with pytest.raises(ConfigError, match=model.partition("/")[0]):
