@@ -6,7 +6,7 @@ from math import prod
 from typing import Final, TypeVar, overload
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
 from rxlapce.operators.breaker import BreakerSettings
@@ -154,14 +154,14 @@ def scenario_of(
     )
 
 
+def models(least: int, most: int) -> st.SearchStrategy[list[tuple[Target, list[Script]]]]:
+    scripted = st.tuples(targets.drawn, st.lists(scripts.drawn, min_size=1, max_size=4))
+    return st.lists(scripted, min_size=least, max_size=most, unique_by=lambda one: one[0].model)
+
+
 scenarios = st.builds(
     scenario_of,
-    st.lists(
-        st.tuples(targets.drawn, st.lists(scripts.drawn, min_size=1, max_size=4)),
-        min_size=1,
-        max_size=3,
-        unique_by=lambda model: model[0].model,
-    ),
+    st.one_of(models(1, 1), models(2, 3), models(2, 3), models(3, 3)),
     st.sampled_from(Choose),
     st.builds(
         RoutingSettings,
@@ -213,6 +213,7 @@ EVERYWHERE: Final = frozenset(
 @given(scenarios)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_one_end_nothing_lost_nothing_doubled_nothing_left(scenario: Scenario) -> None:
+    note(scenario)
     check(World(scenario).run())
 
 
@@ -224,6 +225,7 @@ def test_many_random_interleavings_get_everywhere() -> None:
     @given(scenarios)
     @settings(max_examples=8_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
     def run(scenario: Scenario) -> None:
+        note(scenario)
         world = World(scenario).run()
         check(world)
         for what in reached(world):
