@@ -161,8 +161,9 @@ class Change:
 
 
 class CircuitOpen(ProviderError):
-    """A breaker's refusal: nothing was sent. `cools`: the provider itself said how long to stay away, and why.
+    """A breaker's refusal: nothing was sent.
 
+    `cools`: the provider itself asked for time, which is not over, or over and the first request after it is under way.
     The kind is then the one that the provider told, else `overloaded`.
     """
 
@@ -237,7 +238,7 @@ class Breaker:
         self._outcomes, self._seen, self._last_outcome_s = 0, 0, self._closed_s
         self._retry = Retry.OTHER_PROVIDER
         self._cooling: ErrorKind | None = None
-        """What the provider asked for time with, if it is a cooldown for which it is open."""
+        """What the provider asked for time with, if it is a cooldown for which it opened last."""
 
     @property
     def state(self) -> State:
@@ -352,7 +353,8 @@ class Breaker:
         wait_s = self._open_until_s - self.clock() if state is State.OPEN else self.settings.open_s
         what = "a probe is under way" if state is State.PROBING else f"for {wait_s:.3g} s more"
         who = f" to {self.name}" if self.name else ""
-        cooling = self._cooling if state is State.OPEN else None
+        # The probe after a cooldown tells nothing bad of the provider: who meets it may ask again, as during the rest.
+        cooling = self._cooling
         return CircuitOpen(
             cooling or ErrorKind.OVERLOADED,
             f"the circuit{who} is open ({what}); {self.cause}",

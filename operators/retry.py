@@ -183,7 +183,10 @@ class _Retrying:
         upstream.disposable = connect(self.source, attempt.receiver(), self.scheduler)
 
     def wait_s(self, error: Exception) -> float | None:
-        """How long to wait before the next attempt; None if there is none. Takes a retry from the budget."""
+        """How long to wait before the next attempt; None if there is none. Takes a retry from the budget.
+
+        Not for one that was refused: it was not sent, and to send it then is not to send it twice.
+        """
         if self.failed >= self.policy.max_attempts or not may_ask_again(error):
             return None
         asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
@@ -191,7 +194,7 @@ class _Retrying:
         now_s, deadline_s = self.clock(), self.policy.deadline_s
         if deadline_s is not None and now_s + wait_s > self.started_s + deadline_s:
             return None
-        if self.budget is not None and not self.budget.spend(now_s):
+        if self.budget is not None and was_sent(error) and not self.budget.spend(now_s):
             return None
         return wait_s
 

@@ -1,7 +1,7 @@
 import pytest
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
-from rxlapce.operators.breaker import BreakerSettings, Change, State
+from rxlapce.operators.breaker import BreakerSettings, Change, CircuitOpen, State
 from rxlapce.testing.breaking import DOWN, MINE, NO_KEY, SLOW_DOWN, BreakerBench
 
 # -- closed -----------------------------------------------------------------------------------------------------------
@@ -200,6 +200,22 @@ def test_a_rate_limit_that_says_how_long_is_obeyed_at_once() -> None:
     assert bench.breaker.cause == "rate_limit in phase headers"
     bench.time.now_s += 30
     assert bench.breaker.ask().is_probe
+
+
+def test_who_meets_the_probe_after_a_cooldown_is_told_to_come_again_and_after_failures_to_go_elsewhere() -> None:
+    bench = BreakerBench()
+    bench.fails(1, SLOW_DOWN)
+    bench.time.now_s += 30
+    probe = bench.breaker.ask()
+    error = bench.refusal()
+    assert isinstance(error, CircuitOpen)
+    assert (error.kind, error.retry, error.retry_after_s, error.cools) == (ErrorKind.RATE_LIMIT, Retry.SAME, 5, True)
+    assert "a probe is under way" in error.message
+    probe.fail(DOWN)
+    bench.probe()
+    error = bench.refusal()
+    assert isinstance(error, CircuitOpen)
+    assert (error.kind, error.retry, error.cools) == (ErrorKind.OVERLOADED, Retry.OTHER_PROVIDER, False)
 
 
 def test_a_later_cooldown_never_shortens_an_earlier_one() -> None:

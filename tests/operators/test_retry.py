@@ -16,6 +16,7 @@ from reactivex.testing.subscription import Subscription
 
 from rxlapce.errors import DEFAULT_RETRY, ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, Receiver, Stage, connect
+from rxlapce.operators.breaker import CircuitOpen
 from rxlapce.operators.retry import HOPELESS, RetryPolicy, may_ask_again, retry_stream
 from rxlapce.operators.retry_budget import RetryBudget
 from rxlapce.tokens import (
@@ -243,6 +244,14 @@ def test_without_budget_left_the_error_goes_on_at_once() -> None:
     assert case.run(POLICY, budget=budget) == [on_error(224, BUSY)]
     assert case.starts == [200, 214]
     assert (budget.spent, budget.refused) == (1, 1)
+
+
+def test_what_was_refused_while_the_provider_rests_is_not_sent_twice_and_costs_no_budget() -> None:
+    resting = CircuitOpen(ErrorKind.RATE_LIMIT, "resting", retry=Retry.SAME, retry_after_s=20, cools=True)
+    budget = RetryBudget(fraction=0, floor=0)
+    case = Case([failing(resting, after_s=1), [on_next(5, A), on_next(6, FINISH), on_completed(7)]])
+    assert case.run(POLICY, budget=budget) == [on_next(230, A), on_next(231, FINISH), on_completed(232)]
+    assert (budget.spent, budget.refused) == (0, 0)
 
 
 def test_what_is_not_retried_anyway_costs_no_budget() -> None:

@@ -47,3 +47,20 @@ def test_a_request_whose_retry_a_quota_refused_counts_for_its_user() -> None:
     told = error_of(world.readers[0])
     assert (told.kind, told.phase, told.status) == (ErrorKind.OVERLOADED, Phase.HEADERS, 500)
     assert "of 'user ann' is reached" in error_of(world.readers[1]).message
+
+
+def test_all_that_a_rate_limit_kept_waiting_are_answered_when_its_time_is_over_and_not_only_the_first() -> None:
+    limited, answer = Script(fault=Fault.RATE_LIMIT, retry_after_s=2), Script(headers_s=0.7)
+    world = World(
+        Scenario(
+            alias=Alias(name=ALIAS, targets=(Target(model="openai/a"),)),
+            scripts={"openai/a": [limited] * 5 + [answer]},
+            settings=RoutingSettings(),
+            readings=[*[Reading()] * 5, *[Reading(at_s=1)] * 20],
+            chances=(0.1, 0.9, 0.4, 0.7, 0.2),
+        )
+    ).run()
+    check(world)
+    assert [reader.ends for reader in world.readers] == [[None]] * 25
+    assert world.traffic.budget.spent == 5  # those who were limited; the rest had not been sent
+    assert sum(sent.at_s < 5 for sent in world.http.sent) == 5 + 1, "one looks whether the rest is over"
