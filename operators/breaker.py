@@ -255,7 +255,11 @@ class Breaker:
     def ask(self) -> Ticket:
         """Leave to send one request. Raises `CircuitOpen` while it is refused."""
         before = self.state
-        action = self._take(Event.ASKED)
+        try:
+            action = self._take(Event.ASKED)
+        except BaseException:  # the hook's: nobody has the ticket of the probe, so that its place must be free
+            self._state = before
+            raise
         if action is Action.REFUSE:
             self.gauges.refused += 1
             raise self._refusal(before)
@@ -312,7 +316,8 @@ class Breaker:
         failures = f"{self._outcomes.bit_count()} of {self._seen} requests failed, the last"
         self.cause = f"{failures if event is Event.TRIPPED else 'the probe failed'}: {_short(error)}"
         self._retry, self._cooling = Retry.OTHER_PROVIDER, None
-        if event is Event.TRIPPED and self.clock() - self._closed_s > self.settings.forget_s:
+        # In a trial it is not closed: when it was says nothing of how it went since.
+        if self._state is State.CLOSED and self.clock() - self._closed_s > self.settings.forget_s:
             self._growth = 0
         self._take(event)
 

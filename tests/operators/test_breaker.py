@@ -120,6 +120,14 @@ def test_a_provider_that_comes_back_is_found_within_half_a_minute_by_few_probes(
     assert asked <= 5 + 3 + down_s / 20
 
 
+def test_opening_again_before_it_closed_keeps_it_open_for_longer_however_long_it_was_closed_before() -> None:
+    bench = BreakerBench()
+    bench.time.now_s += 1000
+    bench.opened().probe().commit()
+    assert bench.is_now(State.TRIAL)
+    assert bench.opened().refusal().retry_after_s == pytest.approx(10)
+
+
 # -- the probe --------------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +147,21 @@ def test_a_probe_that_is_cancelled_frees_its_place() -> None:
     bench.probe().release()
     assert bench.is_now(State.HALF_OPEN)
     assert bench.breaker.ask().is_probe
+
+
+def test_a_hook_that_fails_as_the_probe_is_admitted_leaves_the_probe_to_the_next_request() -> None:
+    def hook(change: Change) -> None:
+        if change.after is State.PROBING:
+            raise ZeroDivisionError
+
+    bench = BreakerBench().opened()
+    bench.time.now_s += 20
+    bench.breaker.on_change = hook
+    with pytest.raises(ZeroDivisionError):
+        bench.breaker.ask()
+    bench.breaker.on_change = None
+    assert bench.breaker.ask().is_probe
+    assert bench.breaker.gauges.active == 1
 
 
 def test_a_probe_that_breaks_off_after_it_began_opens_again() -> None:
