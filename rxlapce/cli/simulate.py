@@ -48,7 +48,7 @@ def simulate(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Serve a simulated provider until Ctrl-C: OpenAI's chat completions and Anthropic's Messages."""
+    """Serve a simulated provider until Ctrl-C: every provider's dialect, each on the paths of its own API."""
     simulator = Simulator(
         seed=seed,
         host=host,
