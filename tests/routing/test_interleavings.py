@@ -218,12 +218,12 @@ def test_one_end_nothing_lost_nothing_doubled_nothing_left(scenario: Scenario) -
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_many_random_interleavings_get_everywhere() -> None:
     seen: Counter[str] = Counter()
 
     @given(scenarios)
-    @settings(max_examples=8_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @settings(max_examples=15_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
     def run(scenario: Scenario) -> None:
         note(scenario)
         world = World(scenario).run()
