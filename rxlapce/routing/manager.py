@@ -31,7 +31,7 @@ from rxlapce.flow import Exchange, Receiver, Stage, connect, iterate
 from rxlapce.operators.circuit import circuit_break
 from rxlapce.operators.continuation import Continuation
 from rxlapce.operators.fallback import fallback
-from rxlapce.operators.legs import Leg
+from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg
 from rxlapce.operators.retry import retry_stream
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.providers.call import HttpSource
@@ -39,6 +39,7 @@ from rxlapce.providers.discovery import check_health, count_tokens, list_models
 from rxlapce.providers.provider import Provider, chat_whole
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
 from rxlapce.requests import ChatRequest, CompletionRequest, Message
+from rxlapce.routing.alias import Target
 from rxlapce.routing.health import HealthMonitor, OnHealth
 from rxlapce.routing.needs import Needs, needs_of
 from rxlapce.routing.router import Plan, Router
@@ -187,8 +188,9 @@ class ProviderManager:
 
     def _legs(self, plan: Plan, asked: _Asked) -> Observable[StreamToken]:
         legs = [self._leg(plan, place, asked) for place in range(len(plan.routes))]
-        policy = plan.alias.fallback if plan.alias is not None else None
-        return fallback(legs, policy=policy or self.settings.fallback, exchange=asked.exchange)
+        own = plan.alias.fallback if plan.alias is not None else None
+        policy = _policy_for(asked.request, own or self.settings.fallback)
+        return fallback(legs, policy=policy, exchange=asked.exchange)
 
     def _leg(self, plan: Plan, place: int, asked: _Asked) -> Leg:
         planned = plan.routes[place]
@@ -215,7 +217,7 @@ class ProviderManager:
             provider=route.provider.name,
             model=route.model,
             open=open_leg,
-            accepts_prefill=_prefill(asked, route.provider, route.model) if target.prefill is None else target.prefill,
+            accepts_prefill=_prefill(asked, route.provider, route.model, target),
         )
 
     def _gates(self, provider: str, model: str, asked: _Asked, *, last: bool) -> Operator:
@@ -327,8 +329,12 @@ def _asking(
     return continuation.request(request)
 
 
-def _prefill(asked: _Asked, provider: Provider, model: str) -> bool:
-    """Whether the model goes on with an answer's beginning, as its provider's page has it."""
+def _prefill(asked: _Asked, provider: Provider, model: str, target: Target) -> bool:
+    """Whether the model goes on with an assistant's turn: as its target says, else as its provider's page has it.
+
+    An API that goes on from one text takes no turns. It gets the beginning to its last character, white space too,
+    none of which it therefore says again, as one does that was asked by a turn.
+    """
     request = asked.request
     if request.api is None and asked.completion:
         request = replace(request, api=provider.completion_api_of(model))
@@ -336,7 +342,24 @@ def _prefill(asked: _Asked, provider: Provider, model: str) -> bool:
         api = provider.api(request, model)
     except ProviderError:
         return False
-    return api.continues_prompt or api.accepts_prefill(model)
+    if api.continues_prompt:
+        return False
+    return api.accepts_prefill(model) if target.prefill is None else target.prefill
+
+
+def _policy_for(request: ChatRequest, policy: FallbackPolicy) -> FallbackPolicy:
+    """The policy as far as it can be had for what is asked.
+
+    Of several choices none can be continued alone, also while only the first of them has begun. JSON that a model is
+    held to begins anew with each answer, so that the rest of one cannot be had.
+    """
+    if policy.after_commit is not AfterCommit.CONTINUE:
+        return policy
+    if (request.n or 1) > 1:
+        return replace(policy, after_commit=AfterCommit.FAIL)
+    if request.response_format is not None:
+        return replace(policy, after_commit=AfterCommit.RESTART)
+    return policy
 
 
 async def _whole(source: Observable[StreamToken]) -> Answer:
