@@ -24,8 +24,8 @@ def circuit_break(
 
     Each subscription asks anew, so it stands inside `retry_stream` and `fallback`: an attempt is what counts. A
     refusal is `breaker.CircuitOpen`, of kind `overloaded`, with the time until the breaker lets a probe through, to be
-    tried at another provider. While a provider rests that asked for it, the kind is that of its own error, to be tried
-    again then, or with another key if it was the key's fault.
+    tried at another provider. While a provider rests that asked for it, and then until the first answer begins, the
+    kind is that of its own error, to be tried again, or with another key if it was the key's fault.
 
     A ticket is settled exactly once, before the end is handed on: whoever retries on it finds the breaker as it is
     now. Disposing says nothing of the provider, and frees the place of a probe. With an `exchange` the total limit of
