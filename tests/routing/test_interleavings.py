@@ -223,7 +223,7 @@ def test_many_random_interleavings_get_everywhere() -> None:
     seen: Counter[str] = Counter()
 
     @given(scenarios)
-    @settings(max_examples=15_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @settings(max_examples=8_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
     def run(scenario: Scenario) -> None:
         note(scenario)
         world = World(scenario).run()
