@@ -127,6 +127,13 @@ class StreamTotals:
 
         return tapped
 
+    def speaking(self, provider: str) -> bool:
+        """Whether an answer of the provider's flows now: its first visible token has come. Linear in the streams."""
+        return any(
+            place[0] == provider[:MAX_NAME_CHARS] and stats.first_token_s is not None
+            for stats, place in self._running.items()
+        )
+
     def collect(self) -> dict[tuple[str, str], ModelTotals]:
         """The totals now, by provider and model: copies, which the caller may keep. Linear in series and streams."""
         collected: dict[tuple[str, str], ModelTotals] = {}

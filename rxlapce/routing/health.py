@@ -65,7 +65,8 @@ class HealthMonitor:
     `unusable_every_s`, so that one which is back is not left alone for long. One that has `served` a request since it
     was last due is well, and is not looked at. Times are in seconds, above 0.
 
-    `on_change` is called whenever a provider's usability has become another.
+    `speaking(name)` says that an answer of the provider's flows just now: it is as well as one that has served, and a
+    server that is busy with it may be too slow for a check. `on_change` is called whenever a provider's usability has become another.
 
     Between `start` and `stop` (or in `async with`) it owns one task. A round begins when the one before it has ended.
     Everything else may be called at any time on the loop, and waits for nothing but `look`. Memory: one record and
@@ -85,6 +86,7 @@ class HealthMonitor:
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         on_change: OnHealth | None = None,
+        speaking: Callable[[str], bool] = lambda name: False,
     ) -> None:
         if not (every_s > 0 and unusable_every_s > 0 and timeout_s > 0):
             raise ValueError(f"times must be above 0 seconds, not {every_s}, {unusable_every_s} and {timeout_s}")
@@ -98,6 +100,7 @@ class HealthMonitor:
         self.checks = 0
         """Checks that have begun."""
         self.on_change = on_change
+        self.speaking = speaking
         self._sleep = sleep
         now_s = clock()
         self._health = {name: Health(Usability.UNKNOWN, None, now_s) for name in providers}
@@ -152,6 +155,8 @@ class HealthMonitor:
             due = [name for name, due_s in self._due_s.items() if due_s <= now_s]
             async with asyncio.TaskGroup() as checks:
                 for name in due:
+                    if self.speaking(name):
+                        self.served(name)
                     if name in self._served:
                         self._served.discard(name)
                         self._due_s[name] = now_s + self.every_s

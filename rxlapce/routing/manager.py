@@ -98,7 +98,12 @@ class ProviderManager:
         await self.stop()
 
     def start(self) -> None:
-        """Begin to look after the providers' health, unless the settings say not to."""
+        """Begin to look after the providers' health, unless the settings say not to.
+
+        Raises `RuntimeError` if it has begun.
+        """
+        if self.traffic.health is not None:
+            raise RuntimeError("the manager looks after the providers already")
         health = self.settings.health
         if health.enabled:
             self.traffic.health = HealthMonitor(
@@ -108,6 +113,7 @@ class ProviderManager:
                 unusable_every_s=health.unusable_every_s,
                 timeout_s=health.timeout_s,
                 on_change=self.on_health,
+                speaking=self.traffic.totals.speaking,
             )
             self.traffic.health.start()
 

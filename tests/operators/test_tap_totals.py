@@ -236,3 +236,14 @@ def test_adding_is_recording_both(first: list[int], second: list[int], zeros: in
     one.add(two, zeros=zeros)
     assert (one.buckets, one.sum_us, one.count) == (both.buckets, both.sum_us, len(first) + len(second) + zeros)
     assert len(one.buckets) == 15
+
+
+def test_who_speaks_is_who_has_a_stream_with_a_visible_token() -> None:
+    bench = Bench()
+    stream = bench.stream()
+    stream.read(1, UsageReport(Usage(input=1)))
+    assert not bench.totals.speaking("acme")
+    stream.read(2, Text("a"))
+    assert (bench.totals.speaking("acme"), bench.totals.speaking("other")) == (True, False)
+    stream.subscription.dispose()
+    assert not bench.totals.speaking("acme")

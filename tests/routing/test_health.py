@@ -149,6 +149,20 @@ async def test_a_provider_that_served_a_request_needs_no_check() -> None:
         assert checks.asked[3:] == ["busy", "quiet"]
 
 
+async def test_a_provider_whose_answer_flows_is_well_and_not_asked() -> None:
+    time, checks, flowing = Time(), Checks({"slow to check": DOWN}), set[str]()
+    health = HealthMonitor(["slow to check"], checks, clock=time, sleep=time.sleep, speaking=flowing.__contains__)
+    async with health:
+        await settle()
+        assert not health.usable("slow to check")
+        flowing.add("slow to check")
+        await time.pass_by(10)
+        assert (health.usable("slow to check"), checks.asked) == (True, ["slow to check"])
+        flowing.clear()
+        await time.pass_by(30)
+        assert (health.usable("slow to check"), len(checks.asked)) == (False, 2)
+
+
 async def test_a_provider_that_served_a_request_is_usable_at_once() -> None:
     time, checks = Time(), Checks({"acme": DOWN})
     async with monitor(time, checks, "acme") as health:
