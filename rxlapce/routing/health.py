@@ -66,7 +66,8 @@ class HealthMonitor:
     was last due is well, and is not looked at. Times are in seconds, above 0.
 
     `speaking(name)` says that an answer of the provider's flows just now: it is as well as one that has served, and a
-    server that is busy with it may be too slow for a check. `on_change` is called whenever a provider's usability has become another.
+    server that is busy with it may be too slow for a check. `on_change` is called whenever a provider's usability has
+    become another.
 
     Between `start` and `stop` (or in `async with`) it owns one task. A round begins when the one before it has ended.
     Everything else may be called at any time on the loop, and waits for nothing but `look`. Memory: one record and
