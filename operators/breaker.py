@@ -129,9 +129,12 @@ class BreakerSettings:
             )
         if not 1 <= self.failure_percent <= 100:
             raise ValueError(f"failure_percent must be from 1 to 100, not {self.failure_percent}")
-        times = (self.forget_s, self.open_s, self.key_s, self.max_cooldown_s)
-        if not (all(time_s > 0 for time_s in times) and self.open_s <= self.max_open_s):
-            raise ValueError("times must be above 0 seconds, and open_s at most max_open_s")
+        for name in ("forget_s", "open_s", "key_s", "max_cooldown_s"):
+            time_s: float = getattr(self, name)
+            if not time_s > 0:
+                raise ValueError(f"{name} must be above 0 seconds, not {time_s:g}")
+        if not self.open_s <= self.max_open_s:
+            raise ValueError(f"open_s must be at most max_open_s, which is {self.max_open_s:g}, not {self.open_s:g}")
 
 
 @dataclass(slots=True)

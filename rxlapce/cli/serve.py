@@ -25,7 +25,7 @@ from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
 from rxlapce.errors import ConfigError
-from rxlapce.operators.breaker import Change
+from rxlapce.operators.breaker import Change, State
 from rxlapce.operators.store_address import StoreAddress
 from rxlapce.providers import SPECS
 from rxlapce.providers.http import HttpClient
@@ -167,7 +167,8 @@ def configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
 
 
 def _tell_of_breaker(log: Logger, change: Change) -> None:
-    log.warning("breaker", model=change.name, before=change.before, now=change.after, cause=change.cause)
+    tell = log.info if change.after is State.CLOSED else log.warning
+    tell("breaker", model=change.name, before=change.before, now=change.after, cause=change.cause)
 
 
 def _tell_of_health(log: Logger, provider: str, before: Health, after: Health) -> None:

@@ -41,6 +41,10 @@ WRONG = {
         "retry:\n",
         "f.yaml:1:7: retry: expected a mapping (name: value), got nothing",
     ),
+    "a breaker that opens for longer than it may": (
+        "breaker: {open_s: 60}\n",
+        "f.yaml:1:19: breaker.open_s: open_s must be at most max_open_s, which is 20, not 60",
+    ),
     "an unknown member": (
         "breaker:\n  open: 3\n",
         f"f.yaml:2:3: breaker: unknown name 'open'; known: {BREAKER}; did you mean open_s?",
