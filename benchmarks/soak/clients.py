@@ -144,6 +144,15 @@ def _request(model: str, prompt: str) -> ChatRequest:
     return ChatRequest(model=model, messages=(Message(role="user", content=prompt),))
 
 
+async def _reference(client: Client, prompt: str) -> str:
+    """The whole answer, asked for until there is one: who comes late may come into an outage."""
+    while True:
+        try:
+            return (await client.chat(_request(REFERENCE, prompt))).text
+        except ProviderError:
+            await asyncio.sleep(0.5)
+
+
 async def main(path: Path, requests: int, seconds: float, seed: int) -> None:
     """Keep them under way; print the tally."""
     chance, tally, ends = random.Random(seed), Tally(), Ends()  # noqa: S311 - test data
@@ -154,7 +163,7 @@ async def main(path: Path, requests: int, seconds: float, seed: int) -> None:
             )
             for number in range(CONNECTIONS)
         ]
-        whole = {prompt: (await clients[0].chat(_request(REFERENCE, prompt))).text for prompt in PROMPTS}
+        whole = {prompt: await _reference(clients[0], prompt) for prompt in PROMPTS}
         until_s = time.monotonic() + seconds
         editors = [
             Editor(clients[number % CONNECTIONS], tally, whole, random.Random(chance.random()))  # noqa: S311 - test data
