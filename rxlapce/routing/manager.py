@@ -16,7 +16,7 @@ The way of one request, from the outside in; each line is an operator or a stage
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -61,6 +61,13 @@ class _Asked:
     ask: Ask
     completion: bool
     needs: Needs
+
+    def of(self, provider: Provider, model: str) -> ChatRequest:
+        """The request by the API for it: a completion goes to the one that completes, where there is one."""
+        request = self.request
+        if request.api is None and self.completion:
+            return replace(request, api=provider.completion_api_of(model))
+        return request
 
 
 class ProviderManager:
@@ -211,7 +218,7 @@ class ProviderManager:
             request = _asking(asked, route.provider, route.model, continuation, plain=foreign)
             source = asked.ask(self.client, route.provider, request, route.model, exchange)
             return source.pipe(
-                _within(timeouts if asked.ask is provider_chat_stream else _whole_only(timeouts), exchange),
+                _within(_whole_only(timeouts) if asked.ask is chat_whole else timeouts, exchange),
                 self.traffic.totals.tap(route.provider.name, route.model, exchange=exchange),
                 circuit_break(self.traffic.breakers.get(route.provider.name, route.model), exchange=exchange),
                 self._gates(route.provider.name, route.model, asked, last=last),
@@ -320,9 +327,7 @@ def _asking(
     asked: _Asked, provider: Provider, model: str, continuation: Continuation | None, *, plain: bool
 ) -> ChatRequest:
     """The request as this model is asked: from the beginning, or for the rest of an answer."""
-    request = asked.request
-    if request.api is None and asked.completion:
-        request = replace(request, api=provider.completion_api_of(model))
+    request = asked.of(provider, model)
     if plain and any(message.parts for message in request.messages):
         request = replace(request, messages=tuple(message.plain() for message in request.messages))
     if continuation is None:
@@ -341,11 +346,8 @@ def _prefill(asked: _Asked, provider: Provider, model: str, target: Target) -> b
     An API that goes on from one text takes no turns. It gets the beginning to its last character, white space too,
     none of which it therefore says again, as one does that was asked by a turn.
     """
-    request = asked.request
-    if request.api is None and asked.completion:
-        request = replace(request, api=provider.completion_api_of(model))
     try:
-        api = provider.api(request, model)
+        api = provider.api(asked.of(provider, model), model)
     except ProviderError:
         return False
     if api.continues_prompt:
@@ -371,6 +373,7 @@ def _policy_for(request: ChatRequest, policy: FallbackPolicy) -> FallbackPolicy:
 async def _whole(source: Observable[StreamToken]) -> Answer:
     """What the tokens of `source` make. Raises what it fails with."""
     builder = AnswerBuilder()
-    async for token in iterate(source):
-        builder.add(token)
+    async with aclosing(iterate(source)) as tokens:
+        async for token in tokens:
+            builder.add(token)
     return builder.answer()

@@ -15,6 +15,7 @@ from rxlapce.operators.admission import Gauges
 from rxlapce.operators.ledger import Ledger, Limit, MemoryLedger, Unit, Verdict
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import rate_limit_gate, tokens_used
+from rxlapce.testing.ledgers import Late
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text, Usage, UsageReport
 
 on_error, on_completed = ReactiveTest.on_error, ReactiveTest.on_completed
@@ -39,27 +40,6 @@ def refusal(messages: list[Recorded[StreamToken]]) -> tuple[float, ProviderError
     assert isinstance(error, ProviderError)
     assert (error.kind, error.phase) == (ErrorKind.RATE_LIMIT, Phase.ADMIT)
     return message.time, error
-
-
-class Late:
-    """A ledger whose answers take a second of virtual time, as a shared store's do."""
-
-    def __init__(self, ledger: MemoryLedger, scheduler: TestScheduler) -> None:
-        self.limits = ledger.limits
-        self.ledger = ledger
-        self.scheduler = scheduler
-
-    def take(self, key: str, tokens: int, now_s: float, answer: Callable[[Verdict], None]) -> None:
-        verdicts: list[Verdict] = []
-        self.ledger.take(key, tokens, now_s, verdicts.append)
-
-        def action(_: SchedulerBase, __: object = None) -> None:
-            answer(verdicts[0])
-
-        self.scheduler.schedule_relative(1, action)
-
-    def look(self, key: str, requests_ahead: int, tokens_ahead: int, tokens: int, now_s: float) -> None:
-        pass
 
 
 class Bench:

@@ -10,34 +10,14 @@ from reactivex.testing import TestScheduler
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Receiver, Stage
-from rxlapce.operators.ledger import Limit, MemoryLedger, Unit, Verdict
+from rxlapce.operators.ledger import Limit, MemoryLedger, Unit
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import rate_limit_gate
+from rxlapce.testing.ledgers import Late
 from rxlapce.tokens import StreamToken, Usage, UsageReport
 
 BROKEN = ProviderError(ErrorKind.NETWORK, "gone")
 NOT_SENT = ProviderError(ErrorKind.RATE_LIMIT, "another gate", phase=Phase.ADMIT)
-
-
-class Late:
-    """A ledger whose answers take a second of virtual time, as a shared store's do."""
-
-    def __init__(self, ledger: MemoryLedger, scheduler: TestScheduler) -> None:
-        self.limits = ledger.limits
-        self.ledger = ledger
-        self.scheduler = scheduler
-
-    def take(self, key: str, tokens: int, now_s: float, answer: Callable[[Verdict], None]) -> None:
-        verdicts: list[Verdict] = []
-        self.ledger.take(key, tokens, now_s, verdicts.append)
-
-        def action(_: SchedulerBase, __: object = None) -> None:
-            answer(verdicts[0])
-
-        self.scheduler.schedule_relative(1, action)
-
-    def look(self, key: str, requests_ahead: int, tokens_ahead: int, tokens: int, now_s: float) -> None:
-        pass
 
 
 ENDS = st.sampled_from(["end", "error", "not sent", "for ever"])
