@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from tables_markdown import paragraph, summary, table, words
 
-from rxlapce import errors, messages, requests, tokens
+from rxlapce import errors, messages, requests, status, tokens
 from rxlapce.codec import frame
 from rxlapce.daemon.server import DaemonSettings
 from rxlapce.transports import handshake, ring, shm, unix, writer
@@ -118,6 +118,11 @@ def nested() -> str:
         requests.ResponseFormat,
         messages.RingGrant,
         messages.AnsweredCall,
+        messages.ModelEntry,
+        messages.Unlisted,
+        status.ModelStatus,
+        status.ProviderStatus,
+        status.ClientStatus,
         messages.ErrorBody,
         tokens.Usage,
         tokens.Reported,

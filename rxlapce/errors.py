@@ -5,7 +5,8 @@
     ├── ConfigError              a setting is missing or wrong; says which, and what to do
     ├── ProtocolError            the peer broke the wire protocol; the connection is over
     │   ├── FrameError           bytes that are no frame
-    │   │   ├── BadMagic, BadVersion, BadFlags, BadChecksum, FrameTooLarge, BadMessageType, TruncatedFrame
+    │   │   ├── BadMagic, BadVersion, BadFlags, BadChecksum, FrameTooLarge, BadMessageType, BadSignature,
+    │   │   │   TruncatedFrame
     │   ├── BadPayload           a frame whose payload is not what its type says
     │   ├── SequenceGap          a stream frame is missing or doubled
     │   ├── RingCorrupt          an index in shared memory that cannot be true
@@ -189,7 +190,7 @@ class BadVersion(FrameError):
 
 
 class BadFlags(FrameError):
-    """Flags that this side does not speak: compressed, encrypted, signed, or without a name."""
+    """Flags that this side does not speak: compressed, encrypted, without a name, or signed without agreement."""
 
 
 class BadChecksum(FrameError):
@@ -202,6 +203,10 @@ class FrameTooLarge(FrameError):
 
 class BadMessageType(FrameError):
     """A message type that is not in the table, or that this side never receives."""
+
+
+class BadSignature(FrameError):
+    """The HMAC of a batch of frames does not match, or is missing where it was agreed on."""
 
 
 class TruncatedFrame(FrameError):

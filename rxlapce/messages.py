@@ -14,8 +14,10 @@ from typing import Any, ClassVar, Final, Literal
 import msgspec
 from dataclasses_json import DataClassJsonMixin
 
+from rxlapce.control import Control
 from rxlapce.errors import BadMessageType, BadPayload
 from rxlapce.requests import ChatRequest, CompletionRequest, Message, in_range
+from rxlapce.status import StatusReport
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Usage
 
 PROTOCOL_VERSION: Final = 1
@@ -23,24 +25,24 @@ PROTOCOL_VERSION: Final = 1
 TransportName = Literal["shm", "socket"]
 
 
-class Control(DataClassJsonMixin):
-    """What the control messages share: a `type` tag beside their fields, and the mixin's conversions."""
-
-    tag: ClassVar[str]
-
-
 # -- connection -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake(Control):
-    """The client's first frame: who it is, which versions it speaks, and by which way it wants stream frames."""
+    """The client's first frame: who it is, which versions it speaks, and by which way it wants stream frames.
+
+    `features` are the abilities it asks for. With `sign` go `nonce`, 32 bytes that were never used before as 64
+    hexadecimal digits, and `key`, the name of the secret that both sides know.
+    """
 
     tag: ClassVar[str] = "handshake"
     versions: tuple[int, ...] = (PROTOCOL_VERSION,)
     client: str = ""
     transport: TransportName = "socket"
     features: tuple[str, ...] = ()
+    nonce: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,11 @@ class RingGrant(DataClassJsonMixin):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandshakeAck(Control):
-    """The daemon's answer: what was agreed. `reason` says why `transport` is not the one that was asked for."""
+    """The daemon's answer: what was agreed. `reason` says why `transport` is not the one that was asked for.
+
+    `features` are those of the client's that are granted. With `sign` comes `nonce`, the daemon's 32 bytes as 64
+    hexadecimal digits; the acknowledgement itself is the first signed frame.
+    """
 
     tag: ClassVar[str] = "handshake_ack"
     version: int = PROTOCOL_VERSION
@@ -62,6 +68,7 @@ class HandshakeAck(Control):
     ring: RingGrant | None = None
     max_streams: int = 0
     reason: str | None = None
+    nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +77,17 @@ class Disconnect(Control):
 
     tag: ClassVar[str] = "disconnect"
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draining(Control):
+    """The daemon takes no new requests here; those under way may finish within `within_s` seconds. Connect anew.
+
+    Sent only to a client that asked for the feature `drain`; a `disconnect` follows at the end.
+    """
+
+    tag: ClassVar[str] = "draining"
+    within_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +105,50 @@ class ProtocolFailure(Control):
     tag: ClassVar[str] = "error"
     error: str
     message: str
+
+
+# -- questions about the daemon --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status(Control):
+    """Ask how the daemon is."""
+
+    tag: ClassVar[str] = "status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models(Control):
+    """Ask which models there are: the daemon's aliases, then what `providers` list (null: all that are configured)."""
+
+    tag: ClassVar[str] = "models"
+    providers: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry(DataClassJsonMixin):
+    """A name that a request's `model` may have. `provider` is null for an alias, and `asks` what that stands for."""
+
+    name: str
+    provider: str | None = None
+    asks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlisted(DataClassJsonMixin):
+    """A provider that did not tell its models, and why."""
+
+    provider: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelList(Control):
+    """The models there are; `unlisted` names the providers that could not be asked."""
+
+    tag: ClassVar[str] = "models"
+    models: tuple[ModelEntry, ...] = ()
+    unlisted: tuple[Unlisted, ...] = ()
 
 
 # -- commands -------------------------------------------------------------------------------------------------------
@@ -246,8 +308,13 @@ WireMessage = (
     Handshake
     | HandshakeAck
     | Disconnect
+    | Draining
     | Heartbeat
     | ProtocolFailure
+    | Status
+    | StatusReport
+    | Models
+    | ModelList
     | ProviderCommand
     | Cancel
     | Credit
@@ -266,17 +333,22 @@ TYPES: Final[dict[int, tuple[type[WireMessage], To]]] = {
     0x0010: (Handshake, "daemon"),
     0x0011: (HandshakeAck, "client"),
     0x0012: (Disconnect, "both"),
+    0x0013: (Draining, "client"),
+    0x0020: (Status, "daemon"),
+    0x0021: (StatusReport, "client"),
     0x0205: (Cancel, "daemon"),
     0x0300: (Complete, "daemon"),
     0x0301: (Chat, "daemon"),
     0x0302: (CompleteStream, "daemon"),
     0x0303: (ChatStream, "daemon"),
     0x0304: (Credit, "daemon"),
+    0x0305: (Models, "daemon"),
     0x0310: (CompleteResponse, "client"),
     0x0311: (ChatResponse, "client"),
     0x0312: (StreamChunk, "client"),
     0x0313: (StreamDone, "client"),
     0x0314: (StreamError, "client"),
+    0x0315: (ModelList, "client"),
 }
 NUMBERS: Final[dict[type[WireMessage], int]] = {message: number for number, (message, _) in TYPES.items()}
 #: number -> the payload's `type` member

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rxlapce.control import Control
 from rxlapce.errors import BadMessageType, BadPayload, ErrorKind, ProviderError
 from rxlapce.messages import (
     NUMBERS,
@@ -19,23 +20,29 @@ from rxlapce.messages import (
     Complete,
     CompleteResponse,
     CompleteStream,
-    Control,
     Credit,
     Disconnect,
+    Draining,
     ErrorBody,
     Handshake,
     HandshakeAck,
     Heartbeat,
+    ModelEntry,
+    ModelList,
+    Models,
     ProtocolFailure,
     RingGrant,
+    Status,
     StreamChunk,
     StreamDone,
     StreamError,
+    Unlisted,
     WireMessage,
     decode,
     encode,
 )
 from rxlapce.requests import ChatRequest, CompletionRequest, Message, RequestedCall, Tool
+from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusReport
 from rxlapce.tokens import Finish, FinishKind, Text, ToolCall, Usage, UsageReport
 
 Receiver = Literal["daemon", "client"]
@@ -67,12 +74,27 @@ USAGE = Usage(input=0, output=3, total=3)
 EXAMPLES: list[WireMessage] = [
     ProtocolFailure(error="BadMagic", message="no frame"),
     Heartbeat(echo=True),
-    Handshake(versions=(1, 2), client="lapce 1", transport="shm", features=("resume",)),
+    Handshake(versions=(1, 2), client="lapce 1", transport="shm", features=("sign",), nonce="0" * 64, key="me"),
     HandshakeAck(
         version=1, server="rxlapce 0", transport="shm", features=("a", "b"), ring=RingGrant(capacity=65536),
-        max_streams=8, reason="because",
+        max_streams=8, reason="because", nonce="f" * 64,
     ),
     Disconnect(reason="shutdown"),
+    Draining(within_s=5.0),
+    Status(),
+    StatusReport(
+        version="1", pid=1, uptime_s=2.5, draining=True, memory_bytes=1, open_files=2, max_open_files=3, tasks=4,
+        connections=5, max_connections=6, requests=7, max_requests=8, refused={"connections": 1}, window_s=10.0,
+        tokens_per_s=1.5,
+        models=(ModelStatus(model="a/b", errors={"timeout": 1}, first_token_s=0.5, breaker="open", cause="x"),),
+        providers=(ProviderStatus(name="a", usable=False, reason="r", origin="A_KEY"),),
+        clients=(ClientStatus(number=1, client="c", user="uid 1", transport="shm", signed=True),),
+    ),
+    Models(providers=("a",)),
+    ModelList(
+        models=(ModelEntry(name="fast", asks=("a/b",)), ModelEntry(name="a/b", provider="a")),
+        unlisted=(Unlisted(provider="c", message="no key"),),
+    ),
     Cancel(),
     Complete(request=COMPLETION),
     Chat(request=CHAT),
@@ -127,7 +149,7 @@ def test_every_type_comes_back_as_it_was(number: int, message: WireMessage) -> N
 
 def test_control_messages_also_go_the_way_of_the_mixin() -> None:
     controls: list[Any] = [message for message in EXAMPLES if isinstance(message, Control)]  # typed as unknown there
-    assert len(controls) == 13
+    assert len(controls) == 18
     for message in controls:
         assert message.from_dict(message.to_dict()) == message
 

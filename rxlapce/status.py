@@ -1,0 +1,85 @@
+"""How a daemon is, as it tells in a `status_report`: load, models, providers, clients, memory.
+
+All counts are since the daemon's start; all times are seconds.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from dataclasses_json import DataClassJsonMixin
+
+from rxlapce.control import Control
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatus(DataClassJsonMixin):
+    """What became of the attempts at one model. `breaker` is closed, open or half_open; `cause` why it is not closed.
+
+    `tokens_per_s` counts stream tokens over the last `StatusReport.window_s` seconds; `first_token_s` is the mean time
+    to the first visible token, null where none has come.
+    """
+
+    model: str
+    running: int = 0
+    attempts: int = 0
+    finished: int = 0
+    failed: int = 0
+    errors: dict[str, int] = field(default_factory=dict[str, int])
+    tokens: int = 0
+    tokens_per_s: float = 0.0
+    first_token_s: float | None = None
+    breaker: str = "closed"
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderStatus(DataClassJsonMixin):
+    """Whether a provider is well. `usable` is null where nobody has looked yet; `reason` says why it is not usable."""
+
+    name: str
+    usable: bool | None = None
+    reason: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientStatus(DataClassJsonMixin):
+    """One connected client. `unread_bytes` waits in the daemon for it, `ring_bytes` in its ring."""
+
+    number: int
+    client: str
+    user: str
+    transport: str
+    signed: bool = False
+    requests: int = 0
+    age_s: float = 0.0
+    unread_bytes: int = 0
+    ring_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport(Control):
+    """How the daemon is. `requests` are under way now; `window_s` is what rates are taken over.
+
+    `max_connections` and the like are its limits, `refused` what it turned away by them, by the limit's name.
+    """
+
+    tag: ClassVar[str] = "status_report"
+    version: str
+    pid: int
+    uptime_s: float
+    draining: bool = False
+    memory_bytes: int = 0
+    open_files: int = 0
+    max_open_files: int = 0
+    tasks: int = 0
+    connections: int = 0
+    max_connections: int = 0
+    requests: int = 0
+    max_requests: int = 0
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+    window_s: float = 0.0
+    tokens_per_s: float = 0.0
+    models: tuple[ModelStatus, ...] = ()
+    providers: tuple[ProviderStatus, ...] = ()
+    clients: tuple[ClientStatus, ...] = ()
