@@ -40,6 +40,7 @@ MAX_PAYLOAD_BYTES: Final = 10 * 2**20
 _HEADER: Final = struct.Struct("<IBBHIQI")
 _pack_start: Final = struct.Struct("<IBBHIQ").pack
 _pack_checksum: Final = struct.Struct("<I").pack
+_FLAGS_AT: Final = 5
 _CRC_AT: Final = 20
 _NO_CRC: Final = bytes(HEADER_BYTES - _CRC_AT)
 _MAGIC_BYTES: Final = MAGIC.to_bytes(4, "little")
@@ -48,8 +49,8 @@ _MAGIC_BYTES: Final = MAGIC.to_bytes(4, "little")
 class Flag(IntFlag):
     """The bits of a frame's flags.
 
-    ZSTD and ENCRYPTED are reserved, SIGNED (an HMAC trailer follows the payload) is not spoken by this version: a frame
-    with one of these, or with a bit that has no name, is refused, since its payload is not what it seems.
+    ZSTD and ENCRYPTED are reserved; SIGNED (an HMAC trailer follows the payload, see `codec.signing`) is for
+    connections that agreed on it. A frame with any other bit is refused, since its payload is not what it seems.
     """
 
     ZSTD = 0x01
@@ -62,6 +63,7 @@ class Flag(IntFlag):
 
 
 #: A plain int, as `flags` should be on the hot path: an operator of an IntFlag costs a microsecond.
+SIGNED: Final = int(Flag.SIGNED)
 _REFUSED: Final = 0xFF & ~int(Flag.STREAM_PART | Flag.PRIORITY | Flag.REQUEST | Flag.RESPONSE)
 
 
@@ -162,18 +164,28 @@ class FrameDecoder:
     - `BadFlags`, `BadMessageType` (not in `known`, where that is given), `FrameTooLarge`: when the header is whole
     - `BadChecksum`: when the frame is whole
 
+    With `signed` a frame may have the flag SIGNED; its trailer is the caller's to take out of the bytes. A connection
+    that has agreed on signing uses `codec.signing.SignedFrameDecoder` instead.
+
     Memory: one frame and what one `feed` brings. Time: linear in the bytes, however they are cut.
     """
 
-    __slots__ = ("_held", "_known", "_need", "error", "max_payload_bytes")
+    __slots__ = ("_held", "_known", "_need", "_refused", "error", "max_payload_bytes")
 
-    def __init__(self, known: Collection[int] | None = None, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+    def __init__(
+        self,
+        known: Collection[int] | None = None,
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+        *,
+        signed: bool = False,
+    ) -> None:
         if not 0 <= max_payload_bytes <= MAX_PAYLOAD_BYTES:
             raise ValueError(f"max_payload_bytes must be from 0 to {MAX_PAYLOAD_BYTES}, not {max_payload_bytes}")
         self.max_payload_bytes = max_payload_bytes
         self.error: FrameError | None = None
         """Set at the first bytes that are no frame; nothing more is read then."""
         self._known = None if known is None else frozenset(known)
+        self._refused = _REFUSED & ~SIGNED if signed else _REFUSED
         self._held = bytearray()  # the start of a frame that is not whole
         self._need = HEADER_BYTES  # bytes that `_held` must have before it can be read further
 
@@ -216,14 +228,10 @@ class FrameDecoder:
             held += piece
             at += len(piece)
             if len(held) < HEADER_BYTES:
-                _check_start(held)
+                check_start(held)
             elif self._need == HEADER_BYTES:
                 self._need += self._check_header(held)
-        _, _, flags, number, _, request_id, checksum = _HEADER.unpack_from(held)
-        with memoryview(held) as view:
-            payload = bytes(view[HEADER_BYTES:])
-        _check_crc(bytes(held[:_CRC_AT]), payload, checksum, number, request_id)
-        frames.append(Frame(number, flags, request_id, payload))
+        frames.append(checked_frame(held))
         held.clear()
         self._need = HEADER_BYTES
         return at
@@ -231,13 +239,13 @@ class FrameDecoder:
     def _read_frames(self, data: bytes, at: int, frames: list[Frame]) -> None:
         """Read from `at` on, where a frame starts; hold the last if it is not whole. Nothing is held before."""
         unpack_from = _HEADER.unpack_from
-        known, max_bytes, size = self._known, self.max_payload_bytes, len(data)
+        known, max_bytes, size, refused = self._known, self.max_payload_bytes, len(data), self._refused
         while size - at >= HEADER_BYTES:
             magic, version, flags, number, length, request_id, checksum = unpack_from(data, at)
             if (
                 magic != MAGIC
                 or version != VERSION
-                or flags & _REFUSED
+                or flags & refused
                 or length > max_bytes
                 or (known is not None and number not in known)
             ):
@@ -255,27 +263,51 @@ class FrameDecoder:
         if at < size:
             self._held += data[at:]
             if len(self._held) < HEADER_BYTES:
-                _check_start(self._held)
+                check_start(self._held)
 
     def _check_header(self, header: bytes | bytearray) -> int:
-        """The payload's length, if the header is one of ours."""
-        _check_start(header)
-        _, _, flags, number, length, request_id, _ = _HEADER.unpack(header)
-        if flags & _REFUSED:
-            refused = repr(Flag(flags & _REFUSED))
-            raise BadFlags(f"flags {flags:#04x} of request {request_id}: this version does not speak {refused}")
-        if self._known is not None and number not in self._known:
-            known = ", ".join(f"{one:#06x}" for one in sorted(self._known))
-            raise BadMessageType(f"message type {number:#06x} of request {request_id}; known here: {known}")
-        if length > self.max_payload_bytes:
-            raise FrameTooLarge(
-                f"a payload of {length:,} bytes (type {number:#06x}, request {request_id}); "
-                f"the bound is {self.max_payload_bytes:,}"
-            )
-        return int(length)
+        return check_header(header, self._known, self.max_payload_bytes, self._refused)
 
 
-def _check_start(start: bytes | bytearray) -> None:
+def check_header(
+    header: bytes | bytearray, known: frozenset[int] | None, max_payload_bytes: int, refused: int = _REFUSED
+) -> int:
+    """The payload's length, if the 24 bytes are a header of ours. Raises as `FrameDecoder` tells."""
+    check_start(header)
+    _, _, flags, number, length, request_id, _ = _HEADER.unpack(header)
+    if flags & refused:
+        why = repr(Flag(flags & refused))
+        raise BadFlags(f"flags {flags:#04x} of request {request_id}: this version does not speak {why}")
+    if known is not None and number not in known:
+        names = ", ".join(f"{one:#06x}" for one in sorted(known))
+        raise BadMessageType(f"message type {number:#06x} of request {request_id}; known here: {names}")
+    if length > max_payload_bytes:
+        raise FrameTooLarge(
+            f"a payload of {length:,} bytes (type {number:#06x}, request {request_id}); "
+            f"the bound is {max_payload_bytes:,}"
+        )
+    return int(length)
+
+
+def checked_frame(data: bytearray | bytes) -> Frame:
+    """The frame that `data` is, whose header was checked. Raises `BadChecksum`."""
+    _, _, flags, number, _, request_id, checksum = _HEADER.unpack_from(data)
+    with memoryview(data) as view:
+        payload = bytes(view[HEADER_BYTES:])
+    _check_crc(bytes(data[:_CRC_AT]), payload, checksum, number, request_id)
+    return Frame(number, flags, request_id, payload)
+
+
+def add_flag(out: bytearray, at: int, flag: int) -> None:
+    """Set `flag` in the whole frame that ends `out` and starts at `at`, and its checksum anew."""
+    out[at + _FLAGS_AT] |= flag
+    with memoryview(out) as view:
+        header = bytes(view[at : at + _CRC_AT])
+        checksum = crc32(view[at + HEADER_BYTES :], crc32(_NO_CRC, crc32(header)))
+    out[at + _CRC_AT : at + HEADER_BYTES] = _pack_checksum(checksum)
+
+
+def check_start(start: bytes | bytearray) -> None:
     """Check as much of magic and version as there is."""
     magic = start[: len(_MAGIC_BYTES)]
     if not _MAGIC_BYTES.startswith(magic):
