@@ -1,24 +1,33 @@
-"""The first two frames of a connection, on the raw socket: asyncio's transports cannot carry descriptors.
+"""The first two frames of a connection.
 
     client                                   daemon
       | -- Handshake(versions, transport) --> |   uid checked before a byte is read
       | <-- HandshakeAck(version, ring) ----- |   with the ring's two descriptors, if there is one
       | <-- ProtocolFailure(error) ---------- |   instead, and then both sides raise HandshakeRefused
 
+Where both know a secret and the client asks for `sign`, the acknowledgement is the first signed frame, and from then
+on both sides sign all that they send (`codec.signing`).
+
 Every wait has the caller's deadline. The socket stays the caller's: nothing here closes it. Received descriptors are
 closed on every way out but success.
 """
 
-import array
-import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from rxlapce.codec.frame import HEADER_BYTES, Flag, Frame, FrameDecoder, encode_frame
+from rxlapce.codec.frame import Flag, Frame, encode_frame
+from rxlapce.codec.signing import (
+    NONCE_BYTES,
+    SessionKeys,
+    SignedFrameDecoder,
+    Signer,
+    derive_keys,
+    signed_frame,
+)
 from rxlapce.errors import BadMessageType, BadPayload, ConnectionLost, FrameError, HandshakeRefused, ProtocolError
 from rxlapce.messages import (
     NUMBERS,
@@ -31,164 +40,57 @@ from rxlapce.messages import (
     decode,
     encode,
 )
+from rxlapce.transports.first_frame import Received, close_all, receive_frame, send_frame
+from rxlapce.transports.intake import Decoder
+from rxlapce.transports.key_file import SigningKey
 from rxlapce.transports.shm import Descriptors, ShmSender, shm_unavailable
-from rxlapce.transports.unix import peer_uid
+from rxlapce.transports.unix import SignedWays, peer_uid
 
 #: A handshake is a few hundred bytes.
 MAX_HANDSHAKE_BYTES: Final = 64 * 1024
-#: What one system call may bring beyond the frame goes on as `leftover`.
-_READ_BYTES: Final = 4096
-_PAYLOAD_AT: Final = slice(8, 12)
-_CLOEXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+SIGN: Final = "sign"
+DRAIN: Final = "drain"
 _RING_FDS: Final = 2
-_FD_BYTES: Final = array.array("i").itemsize
-
-T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One frame, the bytes that came behind it, and the descriptors that came with it: the caller's to close."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """Whose signatures a daemon takes: `keys` by name. With `required` it serves nobody else."""
 
-    frame: Frame
-    leftover: bytes
-    fds: tuple[int, ...]
+    keys: Mapping[str, SigningKey] = field(default_factory=dict[str, SigningKey])
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What the daemon knows after a handshake. `shm` is None where stream frames travel on the socket."""
+    """What the daemon knows after a handshake. `shm` is None where stream frames travel on the socket.
+
+    `features` were granted. `user` is who it serves: the name of the key that signs, else the peer's uid. On a signed
+    connection the first signed frame of the client proves that it knows the key; nothing is done for it before.
+    """
 
     handshake: Handshake
     shm: ShmSender | None
     leftover: bytes
     uid: int
+    features: tuple[str, ...] = ()
+    user: str = ""
+    signed: SignedWays | None = None
+    ring_signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What the client knows after a handshake. `fds` is empty, or memory and wake-up socket: the caller's to close."""
+    """What the client knows after a handshake. `fds` is empty, or memory and wake-up socket: the caller's to close.
+
+    `signed` and `ring_decoder` are for the rest of a connection that is signed.
+    """
 
     ack: HandshakeAck
     fds: tuple[int, ...]
     leftover: bytes
-
-
-# -- one frame ------------------------------------------------------------------------------------------------------
-
-
-async def send_frame(sock: socket.socket, data: bytes, fds: Sequence[int] = (), *, timeout_s: float) -> None:
-    """Send all of `data` on a non-blocking socket, the descriptors with its first byte.
-
-    Raises `ConnectionLost` if the peer is gone or takes longer than `timeout_s`.
-    """
-    await _within(timeout_s, "the peer to read", _send(sock, memoryview(data), fds))
-
-
-async def receive_frame(sock: socket.socket, *, max_payload_bytes: int, timeout_s: float, max_fds: int = 0) -> Received:
-    """Receive one frame on a non-blocking socket, and at most `max_fds` descriptors; more are closed.
-
-    Raises `ConnectionLost` at an end before the first byte or after `timeout_s`, `TruncatedFrame` at an end inside
-    the frame, another `FrameError` for bytes that are none (`FrameTooLarge` before the payload is read),
-    `HandshakeRefused` if descriptors were lost on the way.
-    """
-    fds: list[int] = []
-    try:
-        reading = _receive(sock, FrameDecoder(max_payload_bytes=max_payload_bytes), fds, max_fds)
-        frame, leftover = await _within(timeout_s, "the peer's first frame", reading)
-    except BaseException:
-        _close_all(fds)
-        raise
-    _close_all(fds[max_fds:])
-    return Received(frame, leftover, tuple(fds[:max_fds]))
-
-
-async def _within(timeout_s: float, what: str, work: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await work
-    except TimeoutError:
-        raise ConnectionLost(f"waited {timeout_s:g} s for {what}") from None
-    except OSError as error:
-        raise ConnectionLost(f"the connection broke: {error.strerror or error}") from error
-
-
-async def _send(sock: socket.socket, data: memoryview, fds: Sequence[int]) -> None:
-    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    while data:
-        try:
-            data = data[sock.sendmsg([data], ancillary) :]
-        except BlockingIOError:
-            await _ready(sock, writing=True)
-        else:
-            ancillary = []
-
-
-async def _receive(sock: socket.socket, decoder: FrameDecoder, fds: list[int], max_fds: int) -> tuple[Frame, bytes]:
-    held = bytearray()
-    fed = 0
-    wanted = HEADER_BYTES
-    while True:
-        data = await _receive_some(sock, fds, max_fds)
-        if not data:
-            if not held:
-                raise ConnectionLost("the peer closed the connection before its first frame")
-            decoder.close()
-            raise ConnectionLost("the peer closed the connection")
-        held += data
-        while fed < len(held):
-            # No further than the frame's end, which the header tells: what is behind it is not ours to decode.
-            end = min(len(held), wanted)
-            frames = decoder.feed(held[fed:end])
-            fed = end
-            if decoder.error is not None:
-                raise decoder.error
-            if frames:
-                return frames[0], bytes(held[fed:])
-            if fed == HEADER_BYTES:
-                wanted = HEADER_BYTES + int.from_bytes(held[_PAYLOAD_AT], "little")
-
-
-async def _receive_some(sock: socket.socket, fds: list[int], max_fds: int) -> bytes:
-    room = socket.CMSG_SPACE(max_fds * _FD_BYTES) if max_fds else 0
-    while True:
-        try:
-            data, ancillary, flags, _ = sock.recvmsg(_READ_BYTES, room, _CLOEXEC)
-        except BlockingIOError:
-            await _ready(sock, writing=False)
-            continue
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                passed = array.array("i")
-                passed.frombytes(content[: len(content) - len(content) % _FD_BYTES])
-                fds.extend(passed)
-        # Without room for any, the kernel has closed them: nothing was lost that we wanted.
-        if flags & socket.MSG_CTRUNC and max_fds:
-            raise HandshakeRefused(
-                f"descriptors were lost on the way: more than {max_fds} came, or the limit of open files is reached"
-            )
-        return data
-
-
-async def _ready(sock: socket.socket, *, writing: bool) -> None:
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    (loop.add_writer if writing else loop.add_reader)(sock.fileno(), wake)
-    try:
-        await ready
-    finally:
-        (loop.remove_writer if writing else loop.remove_reader)(sock.fileno())
-
-
-def _close_all(fds: Sequence[int]) -> None:
-    for fd in fds:
-        with suppress(OSError):
-            os.close(fd)
+    signed: SignedWays | None = None
+    ring_decoder: Decoder | None = None
 
 
 # -- the daemon's side ----------------------------------------------------------------------------------------------
@@ -202,8 +104,12 @@ async def accept_handshake(
     max_streams: int,
     allowed_uid: int,
     timeout_s: float,
+    features: tuple[str, ...] = (),
+    signing: Signing | None = None,
 ) -> Accepted:
     """Answer a client's handshake on a non-blocking socket; `timeout_s` bounds each of its two frames.
+
+    `features` are granted to a client that asks for them, and `sign` to one that names a key of `signing`.
 
     Shared memory is granted if the client asks for it and `make_shm` (None: switched off) can make it; if it raises
     OSError, the answer says why and names the socket. The caller owns `shm` from then on and must `start` it.
@@ -212,36 +118,83 @@ async def accept_handshake(
     `ConnectionLost`.
     """
     try:
-        uid = peer_uid(sock)
-        if uid is None or uid != allowed_uid:
-            who = "a user the system does not tell" if uid is None else f"user {uid}"
-            raise HandshakeRefused(f"this daemon serves user {allowed_uid} only, and you are {who}")
+        uid = _check_peer(sock, allowed_uid)
         received = await receive_frame(sock, max_payload_bytes=MAX_HANDSHAKE_BYTES, timeout_s=timeout_s)
         handshake = _read_handshake(received.frame)
         version = _choose_version(handshake)
+        nonce = os.urandom(NONCE_BYTES)
+        keys = _session_keys(handshake, received.frame.payload, nonce, signing or Signing())
     except ProtocolError as error:
         with suppress(ConnectionLost):
             failure = ProtocolFailure(error=type(error).__name__, message=str(error))
             await send_frame(sock, _frame(failure, Flag.RESPONSE), timeout_s=timeout_s)
         raise
     shm, reason = _make_shm(handshake, make_shm)
+    granted = tuple(one for one in (*features, *((SIGN,) if keys else ())) if one in handshake.features)
     ack = HandshakeAck(
         version=version,
         server=server,
         transport="socket" if shm is None else "shm",
         ring=None if shm is None else RingGrant(capacity=shm.capacity),
+        features=granted,
         max_streams=max_streams,
         reason=reason,
+        nonce=None if keys is None else nonce.hex(),
     )
+    data = _frame(ack, Flag.RESPONSE)
+    signed: SignedWays | None = None
+    if keys is not None:
+        signed = SignedWays(Signer(keys.daemon), SignedFrameDecoder(keys.client, NUMBERS.values()))
+        data = signed_frame(data, signed.signer)
     try:
-        await send_frame(sock, _frame(ack, Flag.RESPONSE), () if shm is None else shm.fds, timeout_s=timeout_s)
+        await send_frame(sock, data, () if shm is None else shm.fds, timeout_s=timeout_s)
     except BaseException:
         if shm is not None:
             shm.close()
         raise
     if shm is not None:
         shm.release_passed()
-    return Accepted(handshake, shm, received.leftover, uid)
+    return Accepted(
+        handshake,
+        shm,
+        received.leftover,
+        uid,
+        features=granted,
+        user=f"uid {uid}" if keys is None else str(handshake.key),
+        signed=signed,
+        ring_signer=None if keys is None else Signer(keys.ring),
+    )
+
+
+def _check_peer(sock: socket.socket, allowed_uid: int) -> int:
+    uid = peer_uid(sock)
+    if uid is None or uid != allowed_uid:
+        who = "a user the system does not tell" if uid is None else f"user {uid}"
+        raise HandshakeRefused(f"this daemon serves user {allowed_uid} only, and you are {who}")
+    return uid
+
+
+def _session_keys(handshake: Handshake, payload: bytes, nonce: bytes, signing: Signing) -> SessionKeys | None:
+    """The keys of a connection that is to be signed; None for one that is not."""
+    if SIGN not in handshake.features or not signing.keys:
+        if signing.required:
+            raise HandshakeRefused("this daemon serves signed connections only: ask for the feature 'sign', with a key")
+        return None
+    theirs = _read_nonce(handshake.nonce, "the client")
+    key = signing.keys.get(handshake.key or "")
+    if key is None:
+        raise HandshakeRefused(f"this daemon has no key of the name {handshake.key!r}")
+    return derive_keys(key.secret, theirs, nonce, payload)
+
+
+def _read_nonce(digits: str | None, who: str) -> bytes:
+    try:
+        nonce = bytes.fromhex(digits or "")
+    except ValueError:
+        nonce = b""
+    if len(nonce) != NONCE_BYTES or digits is None or len(digits) != 2 * NONCE_BYTES:
+        raise HandshakeRefused(f"{who} signs with a nonce of {2 * NONCE_BYTES} hexadecimal digits, and sent none")
+    return nonce
 
 
 def _read_handshake(frame: Frame) -> Handshake:
@@ -279,12 +232,19 @@ def _make_shm(handshake: Handshake, make_shm: Callable[[], ShmSender] | None) ->
 # -- the client's side ----------------------------------------------------------------------------------------------
 
 
-async def client_handshake(sock: socket.socket, handshake: Handshake, timeout_s: float) -> Agreed:
+async def client_handshake(
+    sock: socket.socket, handshake: Handshake, timeout_s: float, key: SigningKey | None = None
+) -> Agreed:
     """Shake hands with the daemon on a non-blocking socket; `timeout_s` bounds each of the two frames.
+
+    With `key` the connection is signed, or refused: a daemon that does not sign is not gone on with.
 
     Raises `HandshakeRefused` with the daemon's reason, or if its answer is not one to this handshake; `FrameError`,
     `ConnectionLost`.
     """
+    if key is not None:
+        nonce = os.urandom(NONCE_BYTES)
+        handshake = replace(handshake, features=(*handshake.features, SIGN), nonce=nonce.hex(), key=key.name)
     # A daemon that refuses may do so without reading: its reason is then in the socket, though sending fails.
     broken: ConnectionLost | None = None
     try:
@@ -293,7 +253,7 @@ async def client_handshake(sock: socket.socket, handshake: Handshake, timeout_s:
         broken = error
     try:
         received = await receive_frame(
-            sock, max_payload_bytes=MAX_HANDSHAKE_BYTES, timeout_s=timeout_s, max_fds=_RING_FDS
+            sock, max_payload_bytes=MAX_HANDSHAKE_BYTES, timeout_s=timeout_s, max_fds=_RING_FDS, signed=key is not None
         )
     except (ConnectionLost, FrameError):
         if broken is not None:
@@ -301,13 +261,31 @@ async def client_handshake(sock: socket.socket, handshake: Handshake, timeout_s:
         raise
     try:
         ack = _read_ack(received, handshake)
+        signing = None if key is None else _prove_daemon(received, ack, key, handshake)
     except BaseException:
-        _close_all(received.fds)
+        close_all(received.fds)
         raise
+    fds = received.fds
     if ack.transport == "socket":
-        _close_all(received.fds)
-        return Agreed(ack, (), received.leftover)
-    return Agreed(ack, received.fds, received.leftover)
+        close_all(fds)
+        fds = ()
+    if signing is None:
+        return Agreed(ack, fds, received.leftover)
+    return Agreed(ack, fds, received.leftover, *signing)
+
+
+def _prove_daemon(
+    received: Received, ack: HandshakeAck, key: SigningKey, handshake: Handshake
+) -> tuple[SignedWays, Decoder]:
+    """How the connection goes on, socket and ring, once the acknowledgement proves that the daemon knows the secret."""
+    if SIGN not in ack.features:
+        raise HandshakeRefused("the daemon does not sign, and this client is to talk to one that does")
+    nonce = _read_nonce(handshake.nonce, "the client")
+    keys = derive_keys(key.secret, nonce, _read_nonce(ack.nonce, "the daemon"), encode(handshake))
+    decoder = SignedFrameDecoder(keys.daemon, NUMBERS.values())
+    if not decoder.feed(received.raw + received.trailer):
+        raise HandshakeRefused(f"the daemon's signature is wrong: it has another secret of the name {key.name!r}")
+    return SignedWays(Signer(keys.client), decoder), SignedFrameDecoder(keys.ring, NUMBERS.values())
 
 
 def _read_ack(received: Received, handshake: Handshake) -> HandshakeAck:

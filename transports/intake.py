@@ -1,12 +1,27 @@
 """Bytes to frames to their owner, and exactly one end: what every receiving side does."""
 
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 from rxlapce.codec.frame import Frame, FrameDecoder
-from rxlapce.errors import ProtocolError
+from rxlapce.errors import FrameError, ProtocolError
 
 OnFrames = Callable[[list[Frame]], None]
 OnEnd = Callable[[Exception | None], None]
+
+
+class Decoder(Protocol):
+    """Bytes in, frames out: `codec.frame.FrameDecoder`, or `codec.signing.SignedFrameDecoder` on a signed way."""
+
+    error: FrameError | None
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """See `FrameDecoder`."""
+        ...
+
+    def close(self) -> None:
+        """See `FrameDecoder`."""
+        ...
 
 
 class FrameIntake:
@@ -14,13 +29,20 @@ class FrameIntake:
 
     `on_frames` gets the frames of one read, never an empty list; what it raises goes to whoever fed the bytes. `on_end`
     is called exactly once: None for an end between two frames, `TruncatedFrame` inside one, another `ProtocolError`
-    for bytes that are no frames. After it everything is ignored. Holds at most one unfinished frame.
+    for bytes that are no frames. After it everything is ignored. Holds what `decoder` does: at most one unfinished
+    frame, and on a signed way a batch.
     """
 
     __slots__ = ("_decoder", "_on_end", "_on_frames", "bytes_read", "ended", "frames")
 
-    def __init__(self, on_frames: OnFrames, on_end: OnEnd, known: Collection[int] | None = None) -> None:
-        self._decoder = FrameDecoder(known)
+    def __init__(
+        self,
+        on_frames: OnFrames,
+        on_end: OnEnd,
+        known: Collection[int] | None = None,
+        decoder: Decoder | None = None,
+    ) -> None:
+        self._decoder: Decoder = FrameDecoder(known) if decoder is None else decoder
         self._on_frames = on_frames
         self._on_end = on_end
         self.ended = False

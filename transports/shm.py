@@ -24,7 +24,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 from rxlapce.errors import RingCorrupt
-from rxlapce.transports.intake import FrameIntake, OnFrames
+from rxlapce.transports.intake import Decoder, FrameIntake, OnFrames
 from rxlapce.transports.lane import ByteLane
 from rxlapce.transports.ring import DATA_OFFSET, RingReader, RingWriter
 from rxlapce.transports.ring_lane import ROUND_BYTES, RingDrain, RingLane
@@ -169,7 +169,8 @@ class ShmReceiver:
 
     `on_frames` gets the frames of one read of at most `round_bytes`; between reads the loop runs. The stream's end:
     `on_corrupt` once, with `RingCorrupt` or a `FrameError`, or `on_end` once, when the sender has closed in order and
-    everything was read. A sender that died says neither: its socket tells; then `finish`.
+    everything was read. A sender that died says neither: its socket tells; then `finish`. `decoder` is for a signed
+    ring; else frames of types that are `known` are taken.
 
     Raises `RingCorrupt` for descriptors that are not what they should be.
     """
@@ -182,6 +183,7 @@ class ShmReceiver:
         on_corrupt: Callable[[Exception], None],
         known: Collection[int] | None = None,
         *,
+        decoder: Decoder | None = None,
         on_end: Callable[[], None] | None = None,
         round_bytes: int = ROUND_BYTES,
         linger_s: float = 0.0,
@@ -203,7 +205,7 @@ class ShmReceiver:
             undo.callback(self._wake.close)
             self._map = _map_sealed(fds[0], capacity)
             undo.callback(self._map.close)
-            self._intake = FrameIntake(on_frames, self._ended, known)
+            self._intake = FrameIntake(on_frames, self._ended, known, decoder)
             self._ring = RingReader(memoryview(self._map))
             undo.callback(self._ring.release)
             self._drain = RingDrain(self._ring, self._intake, self._wake.wake, round_bytes, linger_s)

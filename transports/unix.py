@@ -8,12 +8,15 @@ import stat
 import struct
 from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from rxlapce.codec.signing import Signer
 from rxlapce.errors import ConfigError, ConnectionLost, DaemonAlreadyRunning, DaemonNotRunning, HandshakeRefused
-from rxlapce.transports.intake import FrameIntake, OnEnd, OnFrames
+from rxlapce.transports.intake import Decoder, FrameIntake, OnEnd, OnFrames
 from rxlapce.transports.lane import ignore_room
+from rxlapce.transports.signed_writer import SignedFrameWriter
 from rxlapce.transports.writer import FrameWriter
 
 #: `sockaddr_un.sun_path` without its NUL: 107 on Linux. macOS has 103; its kernel refuses the four between itself.
@@ -192,6 +195,14 @@ def peer_uid(sock: socket.socket) -> int | None:
 # -- a connection ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class SignedWays:
+    """How the two ways of a socket are signed from here on: what signs, and what proves."""
+
+    signer: Signer
+    decoder: Decoder
+
+
 class _SocketLane:
     """A lane into an asyncio transport: full while that has paused writing."""
 
@@ -222,17 +233,27 @@ class SocketConnection(asyncio.Protocol):
     out what the `writer` holds, and at most 128 KiB in the transport.
     """
 
-    def __init__(self, on_frames: OnFrames, on_lost: OnEnd, known: Collection[int] | None = None) -> None:
+    def __init__(
+        self,
+        on_frames: OnFrames,
+        on_lost: OnEnd,
+        known: Collection[int] | None = None,
+        signed: SignedWays | None = None,
+    ) -> None:
         self.lane = _SocketLane()
         """What `writer` writes to."""
-        self._intake = FrameIntake(on_frames, on_lost, known)
+        self._intake = FrameIntake(on_frames, on_lost, known, None if signed is None else signed.decoder)
         self._transport: asyncio.Transport | None = None
         self._early: bytearray | None = bytearray()
         self._early_end = False
         self._loss: Exception | None = None
         self._closing = False
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.writer = FrameWriter(self.lane, on_overflow=self._overflown)
+        self.writer = (
+            FrameWriter(self.lane, on_overflow=self._overflown)
+            if signed is None
+            else SignedFrameWriter(self.lane, signed.signer, on_overflow=self._overflown)
+        )
         self.peer_uid: int | None = None
         """The peer's user; None where the system does not tell."""
 
@@ -352,13 +373,15 @@ async def attach(
     on_lost: OnEnd,
     known: Collection[int] | None = None,
     leftover: bytes = b"",
+    signed: SignedWays | None = None,
 ) -> SocketConnection:
     """Put a connected socket, accepted or connecting, under a `SocketConnection`, which owns it from now on.
 
-    `leftover` comes first. No callback is called before this has returned: the first ones come in the next loop round.
+    `leftover` comes first; `signed` is what a handshake that agreed on signing left. No callback is called before this
+    has returned: the first ones come in the next loop round.
     """
     loop = asyncio.get_running_loop()
-    connection = SocketConnection(on_frames, on_lost, known)
+    connection = SocketConnection(on_frames, on_lost, known, signed)
     connection.peer_uid = peer_uid(sock) if sock.family == socket.AF_UNIX else None
     connection.feed(leftover)
     try:

@@ -14,7 +14,8 @@ LOW_WATER_BYTES: Final = 16 * 1024
 MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
 
 
-def _raise(error: ConnectionLost) -> None:
+def raise_overflow(error: ConnectionLost) -> None:
+    """Raise `error` out of `send`."""
     raise error
 
 
@@ -39,7 +40,7 @@ class FrameWriter:
         high_water_bytes: int = HIGH_WATER_BYTES,
         low_water_bytes: int = LOW_WATER_BYTES,
         max_pending_bytes: int = MAX_PENDING_BYTES,
-        on_overflow: Callable[[ConnectionLost], None] = _raise,
+        on_overflow: Callable[[ConnectionLost], None] = raise_overflow,
     ) -> None:
         if not 0 <= low_water_bytes < high_water_bytes <= max_pending_bytes:
             raise ValueError(

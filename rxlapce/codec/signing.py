@@ -97,7 +97,7 @@ class Signer:
         self._macs = _Macs(key, counter)
 
     def seal(self, out: bytearray, batch_bytes: int, last_bytes: int) -> None:
-        """Sign the batch that the last `batch_bytes` of `out` are; its last frame has `last_bytes`. Adds the trailer."""
+        """Sign the last `batch_bytes` of `out`, whose last frame has `last_bytes`: sets its flag, adds the trailer."""
         add_flag(out, len(out) - last_bytes, SIGNED)
         mac = self._macs.begin()
         with memoryview(out) as view, view[len(out) - batch_bytes :] as batch:

@@ -32,15 +32,8 @@ from rxlapce.messages import (
     encode,
 )
 from rxlapce.testing.transports import loop_rounds
-from rxlapce.transports.handshake import (
-    Accepted,
-    Agreed,
-    accept_handshake,
-    client_handshake,
-    receive_frame,
-    ring_fds,
-    send_frame,
-)
+from rxlapce.transports.first_frame import receive_frame, send_frame
+from rxlapce.transports.handshake import Accepted, Agreed, accept_handshake, client_handshake, ring_fds
 from rxlapce.transports.shm import ShmSender, shm_unavailable
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
