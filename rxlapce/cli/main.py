@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "rxlapce.cli.crashtest",
         "Let simulated providers fail in every way, and see what becomes of answers.",
     ),
+    "keygen": ("rxlapce.cli.keygen", "Make a secret for clients that sign their frames."),
     "completion": ("rxlapce.cli.completion", "Print the shell's completion script."),
 }
 

@@ -35,6 +35,8 @@ from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
 from rxlapce.routing.traffic import MakeLedger, Traffic, in_memory
 from rxlapce.telemetry.logs import Logger, logger
+from rxlapce.transports.handshake import Signing
+from rxlapce.transports.key_file import read_keys
 from rxlapce.transports.unix import default_socket_path
 
 
@@ -66,6 +68,9 @@ class Wish:
 @click.option("--ring-kib", type=click.IntRange(4, 1 << 20), default=1024, show_default=True, help="Ring of a client.")
 @click.option("--drain", "drain_s", type=click.FloatRange(0), default=5.0, show_default=True,
               help="Seconds that running streams get to finish on SIGTERM.")  # fmt: skip
+@click.option("--key-file", type=click.Path(path_type=Path), envvar="RXLAPCE_KEY_FILE", show_envvar=True,
+              help="Secrets of clients that sign (see `rxlapce keygen`).")  # fmt: skip
+@click.option("--require-signing", is_flag=True, help="Serve signed connections only.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
               show_default=True, help="Log from this level up, on standard error.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True,
@@ -84,6 +89,8 @@ def serve(
     no_health: bool,
     ring_kib: int,
     drain_s: float,
+    key_file: Path | None,
+    require_signing: bool,
     log_level: str,
     log_format: str,
     ready_fd: int | None,
@@ -110,7 +117,14 @@ def serve(
         rate_limit=rate_limit,
         health=not no_health,
     )
-    settings = DaemonSettings(path=path or default_socket_path(), ring_bytes=ring_kib * 1024, drain_s=drain_s)
+    if require_signing and key_file is None:
+        raise click.UsageError("--require-signing needs --key-file: with whose secrets?")
+    settings = DaemonSettings(
+        path=path or default_socket_path(),
+        ring_bytes=ring_kib * 1024,
+        drain_s=drain_s,
+        signing=Signing(keys=read_keys(key_file) if key_file else {}, required=require_signing),
+    )
     as_json = None if log_format == "auto" else log_format == "json"
     daemon = Daemon(settings, log=logger(level=log_level, as_json=as_json))
     run(_serve(daemon, wish, ready_fd, lifeline_fd))

@@ -17,7 +17,7 @@ from rxlapce.flow import Tasks
 from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, encode
 from rxlapce.operators.stages import StageGauges
 from rxlapce.telemetry.logs import Logger, logger
-from rxlapce.transports.handshake import Accepted, accept_handshake
+from rxlapce.transports.handshake import DRAIN, Accepted, Signing, accept_handshake
 from rxlapce.transports.shm import ShmSender, shm_unavailable
 from rxlapce.transports.unix import attach, listen, remove_socket
 
@@ -36,6 +36,7 @@ class DaemonSettings:
     handshake_s: float = 5.0
     drain_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
+    signing: Signing = field(default_factory=Signing)
 
 
 class Daemon:
@@ -124,6 +125,8 @@ class Daemon:
                 max_streams=self.settings.limits.max_requests,
                 allowed_uid=os.getuid(),
                 timeout_s=self.settings.handshake_s,
+                features=(DRAIN,),
+                signing=self.settings.signing,
             )
             await self._begin(sock, accepted)
         except (ProtocolError, ConnectionLost, OSError) as error:
@@ -139,7 +142,12 @@ class Daemon:
         self._numbers += 1
         session = Session(self._numbers, self, accepted, self.settings.limits)
         connection = await attach(
-            sock, session.on_frames, session.on_lost, known=NUMBERS.values(), leftover=accepted.leftover
+            sock,
+            session.on_frames,
+            session.on_lost,
+            known=NUMBERS.values(),
+            leftover=accepted.leftover,
+            signed=accepted.signed,
         )
         self._greeting.discard(sock)
         self.sessions.add(session)
