@@ -151,6 +151,11 @@ class ModelList(Control):
     unlisted: tuple[Unlisted, ...] = ()
 
 
+#: What is asked of the daemon itself, and what answers it.
+Question = Status | Models
+QuestionAnswer = StatusReport | ModelList
+
+
 # -- commands -------------------------------------------------------------------------------------------------------
 
 
@@ -311,10 +316,8 @@ WireMessage = (
     | Draining
     | Heartbeat
     | ProtocolFailure
-    | Status
-    | StatusReport
-    | Models
-    | ModelList
+    | Question
+    | QuestionAnswer
     | ProviderCommand
     | Cancel
     | Credit

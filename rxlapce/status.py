@@ -15,15 +15,19 @@ from rxlapce.control import Control
 class ModelStatus(DataClassJsonMixin):
     """What became of the attempts at one model. `breaker` is closed, open or half_open; `cause` why it is not closed.
 
-    `tokens_per_s` counts stream tokens over the last `StatusReport.window_s` seconds; `first_token_s` is the mean time
-    to the first visible token, null where none has come.
+    `running` attempts are under way at the provider, and `waiting` requests wait for a place in a quota or for their
+    next attempt. `cancelled` attempts were dropped by their reader before the end. `errors` counts the failed ones by
+    their kind. `tokens_per_s` counts stream tokens over the last `StatusReport.window_s` seconds; `first_token_s` is
+    the mean time to the first visible token, null where none has come.
     """
 
     model: str
     running: int = 0
+    waiting: int = 0
     attempts: int = 0
     finished: int = 0
     failed: int = 0
+    cancelled: int = 0
     errors: dict[str, int] = field(default_factory=dict[str, int])
     tokens: int = 0
     tokens_per_s: float = 0.0
@@ -34,7 +38,10 @@ class ModelStatus(DataClassJsonMixin):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderStatus(DataClassJsonMixin):
-    """Whether a provider is well. `usable` is null where nobody has looked yet; `reason` says why it is not usable."""
+    """Whether a provider is well. `usable` is null where it is not known; `reason` says why it is not true.
+
+    `origin` is the setting that it comes from.
+    """
 
     name: str
     usable: bool | None = None
@@ -44,7 +51,10 @@ class ProviderStatus(DataClassJsonMixin):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientStatus(DataClassJsonMixin):
-    """One connected client. `unread_bytes` waits in the daemon for it, `ring_bytes` in its ring."""
+    """One connected client: the daemon's `number` for it, its own name, and the user that the system proves.
+
+    `unread_bytes` wait in the daemon for it, `ring_bytes` in its ring.
+    """
 
     number: int
     client: str
@@ -59,9 +69,12 @@ class ClientStatus(DataClassJsonMixin):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusReport(Control):
-    """How the daemon is. `requests` are under way now; `window_s` is what rates are taken over.
+    """How the daemon is. `requests` are under way now, this question among them; `window_s` is what rates are over.
 
-    `max_connections` and the like are its limits, `refused` what it turned away by them, by the limit's name.
+    `memory_bytes` is what the process has resident (where there is no /proc: the most that it ever had), `open_files`
+    its descriptors and `max_open_files` their limit (0: none). `max_connections` is a limit of the daemon's,
+    `max_requests` one of each connection's; `refused` is what was turned away by them, by the limit's name. At most 256
+    models, providers and clients are told, the busiest models first.
     """
 
     tag: ClassVar[str] = "status_report"

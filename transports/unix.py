@@ -267,6 +267,12 @@ class SocketConnection(asyncio.Protocol):
         """Bytes that came."""
         return self._intake.bytes_read
 
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes that wait here until the peer reads."""
+        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return waiting + self.writer.pending_bytes
+
     def feed(self, leftover: bytes) -> None:
         """Take bytes that were read before this connection took over the socket."""
         self.data_received(leftover)

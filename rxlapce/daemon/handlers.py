@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from reactivex import Observable
 
 from rxlapce.answer import Answer
+from rxlapce.daemon.load import Load, ManagerLoad, NoLoad
+from rxlapce.daemon.model_list import ModelLists
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.messages import (
@@ -16,7 +18,11 @@ from rxlapce.messages import (
     Complete,
     CompleteResponse,
     CompleteStream,
+    ModelList,
+    Models,
     ProviderCommand,
+    Question,
+    QuestionAnswer,
 )
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.tokens import FinishKind, StreamToken
@@ -28,13 +34,27 @@ Handler = Callable[[ProviderCommand, Exchange], Awaitable[UnaryResponse]]
 #: Answers a command with a cold Observable; it must ask `exchange.flow` before it makes more.
 StreamingHandler = Callable[[ProviderCommand, Exchange], Observable[StreamToken]]
 
+#: Answers a question to the daemon itself. Cancelled as a `Handler` is. Raises `ProviderError`.
+QuestionHandler = Callable[[Question], Awaitable[QuestionAnswer]]
+
+
+async def no_models(_: Question) -> ModelList:
+    """What a daemon without providers answers."""
+    return ModelList()
+
 
 class Handlers:
-    """Commands and who serves them; each command has one handler, of either sort."""
+    """Commands and who serves them; each command has one handler, of either sort.
+
+    Each question has one too, and a report its `load`: those of a daemon without providers, until others are set in
+    their place.
+    """
 
     def __init__(self) -> None:
         self.unary: dict[type[ProviderCommand], Handler] = {}
         self.streaming: dict[type[ProviderCommand], StreamingHandler] = {}
+        self.questions: dict[type[Question], QuestionHandler] = {Models: no_models}
+        self.load: Load = NoLoad()
 
     def register_handler(self, command: type[ProviderCommand], handler: Handler) -> None:
         """Serve `command` with one response. Raises `ValueError` if it is served already."""
@@ -53,16 +73,18 @@ class Handlers:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRoutes:
-    """The handlers of complete, chat, complete_stream and chat_stream over one `ProviderManager`."""
+    """The handlers of complete, chat, complete_stream, chat_stream and models over one `ProviderManager`."""
 
     manager: ProviderManager
 
     def register(self, handlers: Handlers) -> None:
-        """Put all four into `handlers`."""
+        """Put all five into `handlers`, and what a report tells of the manager."""
         handlers.register_handler(Chat, self.unary)
         handlers.register_handler(Complete, self.unary)
         handlers.register_streaming_handler(ChatStream, self.stream)
         handlers.register_streaming_handler(CompleteStream, self.stream)
+        handlers.questions[Models] = ModelLists(self.manager).answer
+        handlers.load = ManagerLoad(self.manager)
 
     async def unary(self, command: ProviderCommand, exchange: Exchange) -> UnaryResponse:
         """The whole answer to `chat` or `complete`."""

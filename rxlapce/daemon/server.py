@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,10 @@ import rxlapce
 from rxlapce.codec.frame import Flag, encode_frame
 from rxlapce.daemon.handlers import Handler, Handlers, StreamingHandler
 from rxlapce.daemon.session import Limits, Session
+from rxlapce.daemon.status import StatusReporter
 from rxlapce.errors import ConnectionLost, ProtocolError
 from rxlapce.flow import Tasks
-from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, encode
+from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, Status, encode
 from rxlapce.operators.stages import StageGauges
 from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.transports.handshake import DRAIN, Accepted, Signing, accept_handshake
@@ -53,7 +55,11 @@ class Daemon:
         self.stages = StageGauges()
         self.log = log or logger()
         self.draining = False
+        self.refused: Counter[str] = Counter()
+        """What was turned away, by the name of the limit."""
         self.sessions: set[Session] = set()
+        self.status = StatusReporter(self)
+        self.handlers.questions[Status] = self.status.answer
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._handshakes = Tasks()
@@ -73,6 +79,16 @@ class Daemon:
     def requests(self) -> int:
         """Requests under way in all sessions."""
         return sum(session.requests for session in self.sessions)
+
+    @property
+    def max_connections(self) -> int:
+        """How many clients may be connected."""
+        return self.settings.max_connections
+
+    @property
+    def max_requests(self) -> int:
+        """How many requests a client may have under way."""
+        return self.settings.limits.max_requests
 
     async def start(self) -> None:
         """Listen. Raises `DaemonAlreadyRunning`, `ConfigError` (the path or its folder will not do)."""
@@ -107,6 +123,7 @@ class Daemon:
 
     def _turn_away(self, sock: socket.socket) -> None:
         limit = self.settings.max_connections
+        self.refused["max_connections"] += 1
         self.log.warning("connection_refused", reason="max_connections", limit=limit)
         why = f"{limit} connections are open, as many as this daemon takes"
         failure = encode(ProtocolFailure(error="HandshakeRefused", message=why))
@@ -158,6 +175,10 @@ class Daemon:
         self.sessions.discard(session)
         self.request_ended()
 
+    def request_began(self) -> None:
+        """A request was admitted that a provider will answer."""
+        self.status.request_began()
+
     def request_ended(self) -> None:
         """Wake a stop that waits for the last request."""
         if self.requests == 0:
@@ -190,6 +211,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closed_all(), 1.0)
         await self.tasks.aclose()
+        self.status.close()
         self.log.info("daemon_stopped")
 
     async def _closed_all(self) -> None:

@@ -1,24 +1,25 @@
 """One client: its frames in, its requests running, its frames out."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Protocol
 
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from rxlapce.codec.frame import MAX_PAYLOAD_BYTES, Flag, Frame
+from rxlapce.codec.frame import Flag, Frame
 from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.request_log import RequestLog
 from rxlapce.daemon.sink import FAILED, StreamSink, error_frame
+from rxlapce.daemon.unary import UnaryRequests, cancelled
 from rxlapce.errors import (
     BadPayload,
     ErrorKind,
     Phase,
     ProtocolError,
     ProviderError,
-    Retry,
     RxlapceError,
     TruncatedFrame,
 )
@@ -33,22 +34,27 @@ from rxlapce.messages import (
     Credit,
     Disconnect,
     Heartbeat,
+    Models,
     ProtocolFailure,
-    ProviderCommand,
+    Status,
     TransportName,
     WireMessage,
     decode,
     encode,
 )
 from rxlapce.operators.stages import StageGauges
+from rxlapce.status import ClientStatus
 from rxlapce.telemetry.logs import Logger
 from rxlapce.transports.handshake import Accepted
+from rxlapce.transports.signed_writer import SignedFrameWriter
 from rxlapce.transports.unix import SocketConnection
 from rxlapce.transports.writer import FrameWriter
 
 RESPONSE = int(Flag.RESPONSE)
+#: Of what a client calls itself, in a report.
+MAX_CLIENT_CHARS: Final = 128
 _STREAMS: Final = frozenset(NUMBERS[command] for command in (ChatStream, CompleteStream))
-_REQUESTS: Final = _STREAMS | {NUMBERS[Chat], NUMBERS[Complete]}
+_REQUESTS: Final = _STREAMS | {NUMBERS[command] for command in (Chat, Complete, Status, Models)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,11 @@ class SessionOwner(Protocol):
     stages: StageGauges
     log: Logger
     draining: bool
+    refused: Counter[str]
+
+    def request_began(self) -> None:
+        """A request of some session was admitted that a provider will answer."""
+        ...
 
     def session_ended(self, session: "Session") -> None:
         """The session is over; all of it is released."""
@@ -89,15 +100,18 @@ class Session:
         self.number = number
         self.owner = owner
         self.client = accepted.handshake.client
-        self.user = f"uid {accepted.uid}"
+        self.user = accepted.user
+        self.features = accepted.features
         self.shm = accepted.shm
+        self._ring_signer = accepted.ring_signer
         self.limits = limits
         self.streams: dict[int, StreamSink] = {}
-        self.unary: dict[int, asyncio.Task[None]] = {}
         self._told: dict[int, RequestLog] = {}
         """Of each stream under way, its lines in the log."""
         self.log = owner.log.bind(session=number, client=self.client)
+        self.unary = UnaryRequests(owner, self.log, self._reply)
         self._scheduler = AsyncIOScheduler(asyncio.get_running_loop())
+        self._began_s = time.monotonic()
         self._connection: SocketConnection | None = None
         self._stream_writer: FrameWriter | None = None
         self._early: list[Frame] = []
@@ -113,11 +127,34 @@ class Session:
         """Requests under way."""
         return len(self.streams) + len(self.unary)
 
+    def status(self) -> ClientStatus:
+        """How the client is, for a report."""
+        connection, stream_writer = self._connection, self._stream_writer
+        unread = connection.unread_bytes if connection is not None else 0
+        if self.shm is not None and stream_writer is not None:
+            unread += stream_writer.pending_bytes
+        return ClientStatus(
+            number=self.number,
+            client=self.client[:MAX_CLIENT_CHARS],
+            user=self.user,
+            transport=self.transport,
+            signed="sign" in self.features,
+            requests=self.requests,
+            age_s=round(time.monotonic() - self._began_s, 3),
+            unread_bytes=unread,
+            ring_bytes=self.shm.in_ring_bytes if self.shm is not None else 0,
+        )
+
     def start(self, connection: SocketConnection) -> None:
         """Take over the connection; frames may come from now on."""
         self._connection = connection
         if self.shm is not None:
-            self._stream_writer = FrameWriter(self.shm.lane, on_overflow=self.on_lost)
+            lane, signer = self.shm.lane, self._ring_signer
+            self._stream_writer = (
+                FrameWriter(lane, on_overflow=self.on_lost)
+                if signer is None
+                else SignedFrameWriter(lane, signer, on_overflow=self.on_lost)
+            )
             self.shm.start(self.on_lost)
         else:
             self._stream_writer = connection.writer
@@ -152,7 +189,12 @@ class Session:
             case ChatStream() | CompleteStream():
                 self._start_stream(request_id, message, message.credit)
             case Chat() | Complete():
-                self._start_unary(request_id, message)
+                if self._admit(request_id, streaming=False):
+                    self.owner.request_began()
+                    self.unary.start(request_id, message, self._exchange(request_id, message.request.model))
+            case Status() | Models():
+                if self._admit(request_id, streaming=False, while_draining=isinstance(message, Status)):
+                    self.unary.start(request_id, message, self._exchange(request_id, ""))
             case Cancel():
                 self._cancel(request_id)
             case Credit():
@@ -167,13 +209,14 @@ class Session:
             case _:
                 raise ProtocolError(f"a {type(message).__name__} is not expected after the handshake")
 
-    def _admit(self, request_id: int, *, streaming: bool) -> bool:
+    def _admit(self, request_id: int, *, streaming: bool, while_draining: bool = False) -> bool:
         """Whether a new request may run; a refusal has been answered."""
         if self._is_in_use(request_id):
             raise ProtocolError(f"request id {request_id} is in use")
-        if self.owner.draining:
+        if self.owner.draining and not while_draining:
             refusal = ProviderError(ErrorKind.OVERLOADED, "the daemon is stopping", phase=Phase.ADMIT)
         elif self.requests >= self.limits.max_requests:
+            self.owner.refused["max_requests"] += 1
             refusal = ProviderError(
                 ErrorKind.RATE_LIMIT,
                 f"this connection has {self.requests} requests under way, as many as one may have",
@@ -197,8 +240,9 @@ class Session:
     def _start_stream(self, request_id: int, command: ChatStream | CompleteStream, credit: int | None) -> None:
         if not self._admit(request_id, streaming=True):
             return
+        self.owner.request_began()
         writer = self._require_stream_writer()
-        exchange = self._exchange(request_id, command)
+        exchange = self._exchange(request_id, command.request.model)
         sink = StreamSink(request_id, writer, exchange, credit, self._stream_ended, self.owner.stages)
         self.streams[request_id] = sink
         self._told[request_id] = RequestLog(self.log, exchange, streaming=True)
@@ -207,60 +251,26 @@ class Session:
         try:
             source = self.owner.handlers.streaming[type(command)](command, exchange)
             sink.start(source, self._scheduler)
-        except Exception as error:  # noqa: BLE001 - a handler's bug must end its own stream, and no other
-            self._log_bug(error, exchange)
+        except Exception as error:  # a handler's bug must end its own stream, and no other
+            self.log.error("handler_failed", request_id=exchange.request_id, exc_info=error)
             sink.cancel(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
 
-    def _exchange(self, request_id: int, command: Chat | ChatStream | Complete | CompleteStream) -> Exchange:
-        return Exchange(
-            request_id=f"{self.number}.{request_id}", model=command.request.model, user=self.user, client=self.client
-        )
+    def _exchange(self, request_id: int, model: str) -> Exchange:
+        return Exchange(request_id=f"{self.number}.{request_id}", model=model, user=self.user, client=self.client)
 
-    def _start_unary(self, request_id: int, command: Chat | Complete) -> None:
-        if not self._admit(request_id, streaming=False):
-            return
-        exchange = self._exchange(request_id, command)
-        request = _Unary(request_id, exchange, RequestLog(self.log, exchange, streaming=False))
-        task = self.owner.tasks.spawn(self._answer(request, command), name=f"request {exchange.request_id}")
-        self.unary[request_id] = task
-        # A task that is cancelled before its first step runs nothing of its coroutine, but its callbacks.
-        task.add_done_callback(partial(self._answered, request))
-
-    async def _answer(self, request: "_Unary", command: ProviderCommand) -> None:
-        exchange = request.exchange
-        try:
-            response = await self.owner.handlers.unary[type(command)](command, exchange)
-            request.payload = encode(response)
-            request.number, request.outcome = NUMBERS[type(response)], response.finish.value
-        except ProviderError as error:
-            request.fail(error)
-        except Exception as error:  # noqa: BLE001 - a handler's bug must end its own request, and no other
-            self._log_bug(error, exchange)
-            request.fail(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
-        size = len(request.payload)
-        if size > MAX_PAYLOAD_BYTES:
-            why = f"the answer has {size:,} bytes and a frame at most {MAX_PAYLOAD_BYTES:,}: ask for it as a stream"
-            request.fail(ProviderError(ErrorKind.PROTOCOL, why, retry=Retry.NEVER))
-
-    def _answered(self, request: "_Unary", task: asyncio.Task[None]) -> None:
-        """Send what became of a unary request. A client that is gone gets nothing."""
-        self.unary.pop(request.request_id, None)
-        try:
-            task.result()
-        except asyncio.CancelledError as cancel:
-            request.fail(_cancelled(str(cancel.args[0]) if cancel.args else "the request was cancelled"))
-        if not self._closed and self._connection is not None:
-            self._connection.writer.send(request.number, RESPONSE, request.request_id, request.payload)
-        request.told.ended("client_gone" if self._closed else request.outcome)
-        self.owner.request_ended()
+    def _reply(self, number: int, request_id: int, payload: bytes) -> bool:
+        """Send the one frame that answers a unary request; False if the client is gone."""
+        if self._closed or self._connection is None:
+            return False
+        self._connection.writer.send(number, RESPONSE, request_id, payload)
+        return True
 
     def _cancel(self, request_id: int) -> None:
-        stream, task = self.streams.get(request_id), self.unary.get(request_id)
+        stream = self.streams.get(request_id)
         if stream is not None:
-            stream.cancel(_cancelled("cancelled by the client"))
-        elif task is not None:
-            task.cancel("cancelled by the client")
-        # else: it has just ended; its terminal frame is on the way
+            stream.cancel(cancelled("cancelled by the client"))
+        else:  # if there is none of that id, it has just ended; its terminal frame is on the way
+            self.unary.cancel(request_id, "cancelled by the client")
 
     # -- frames out -------------------------------------------------------------------------------------------------
 
@@ -292,9 +302,6 @@ class Session:
         self._told.pop(stream.request_id).ended(outcome, frames=stream.seq + 1)
         self.owner.request_ended()
 
-    def _log_bug(self, error: Exception, exchange: Exchange) -> None:
-        self.log.error("handler_failed", request_id=exchange.request_id, exc_info=error)
-
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def fail(self, error: RxlapceError) -> None:
@@ -308,11 +315,8 @@ class Session:
     async def end_requests(self, reason: str) -> None:
         """Give every request under way its terminal frame, and return when they are handed to the writers."""
         for stream in tuple(self.streams.values()):
-            stream.cancel(_cancelled(reason))
-        tasks = tuple(self.unary.values())
-        for task in tasks:
-            task.cancel(reason)
-        await asyncio.gather(*tasks, return_exceptions=True)
+            stream.cancel(cancelled(reason))
+        await self.unary.end_all(reason)
 
     def close(self) -> None:
         """Flush what waits for the client, then close; requests under way are dropped. Idempotent."""
@@ -348,8 +352,7 @@ class Session:
             stream.drop()
             self._told.pop(stream.request_id).ended("client_gone", frames=stream.seq)
         self.streams.clear()
-        for task in tuple(self.unary.values()):
-            task.cancel()
+        self.unary.drop()
         if self.shm is not None:
             if self._stream_writer is not None:
                 self._stream_writer.close()
@@ -357,22 +360,3 @@ class Session:
         self.log.info("client_gone", dropped_requests=dropped)
         self.owner.session_ended(self)
         return True
-
-
-@dataclass(slots=True)
-class _Unary:
-    """A request for one piece, and the frame that answers it."""
-
-    request_id: int
-    exchange: Exchange
-    told: RequestLog
-    number: int = FAILED
-    payload: bytes = b""
-    outcome: str = ""
-
-    def fail(self, error: ProviderError) -> None:
-        self.number, self.payload, self.outcome = FAILED, error_frame(error, 0), error.kind.value
-
-
-def _cancelled(message: str) -> ProviderError:
-    return ProviderError(ErrorKind.CANCELLED, message)

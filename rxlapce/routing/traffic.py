@@ -76,6 +76,10 @@ class Traffic:
         """The requests under way at all models."""
         return self._running.total()
 
+    def under_way(self) -> dict[str, int]:
+        """The requests under way, waiting ones too, by the names of their models; only of those that have any."""
+        return dict(self._running)
+
     def obstacle(self, route: Route) -> str | None:
         """Why the model can hardly answer now: its provider is not well, or its breaker is open."""
         if self.health is not None and not self.health.usable(route.provider.name):
