@@ -6,15 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rxlapce.bridge.failures import provider_error, report, tell_error
 from rxlapce.bridge.stream import Incoming, StreamCommand, TokenStream
 from rxlapce.codec.frame import Flag, Frame
 from rxlapce.errors import (
     ConnectionLost,
-    ErrorKind,
-    Phase,
     ProtocolError,
-    ProviderError,
-    Retry,
     RxlapceError,
     SequenceGap,
     TruncatedFrame,
@@ -30,11 +27,14 @@ from rxlapce.messages import (
     CompleteStream,
     Credit,
     Disconnect,
-    ErrorBody,
     Handshake,
     HandshakeAck,
     Heartbeat,
+    ModelList,
+    Models,
     ProtocolFailure,
+    Question,
+    Status,
     StreamChunk,
     StreamDone,
     StreamError,
@@ -44,6 +44,7 @@ from rxlapce.messages import (
     encode,
 )
 from rxlapce.requests import ChatRequest, CompletionRequest
+from rxlapce.status import StatusReport
 from rxlapce.tokens import Finish
 from rxlapce.transports.handshake import Agreed, client_handshake, ring_fds
 from rxlapce.transports.shm import ShmReceiver, shm_unavailable
@@ -194,11 +195,25 @@ class Client:
             raise self._unexpected(response)
         return response
 
+    async def status(self) -> StatusReport:
+        """How the daemon is. Raises as `chat` does."""
+        response = await self._ask(Status())
+        if not isinstance(response, StatusReport):
+            raise self._unexpected(response)
+        return response
+
+    async def models(self, *providers: str) -> ModelList:
+        """The daemon's aliases, and the models of `providers` (none named: of all). Raises as `chat` does."""
+        response = await self._ask(Models(providers=providers or None))
+        if not isinstance(response, ModelList):
+            raise self._unexpected(response)
+        return response
+
     async def ping(self) -> None:
         """Return when the daemon has answered a heartbeat. Raises `ConnectionLost`."""
         await self._ask(Heartbeat(echo=True))
 
-    async def _ask(self, command: Chat | Complete | Heartbeat) -> WireMessage:
+    async def _ask(self, command: Chat | Complete | Question | Heartbeat) -> WireMessage:
         request_id = self._new_id()
         waiter: asyncio.Future[WireMessage] = asyncio.get_running_loop().create_future()
         self._unary[request_id] = waiter
@@ -271,12 +286,12 @@ class Client:
                         incoming.receiver.on_next(message.token)
                     except Exception as error:  # noqa: BLE001 - a subscriber's bug ends its own stream, and no other
                         self.cancel(request_id)
-                        _report(error, request_id)
+                        report(error, request_id)
             case StreamDone():
                 self._finish(request_id, message.seq, message.finish)
             case StreamError():
                 self._fail(request_id, message)
-            case ChatResponse() | CompleteResponse() | Heartbeat():
+            case ChatResponse() | CompleteResponse() | StatusReport() | ModelList() | Heartbeat():
                 waiter = self._unary.pop(request_id, None)
                 if waiter is not None and not waiter.done():
                     waiter.set_result(message)
@@ -306,10 +321,10 @@ class Client:
                 incoming.receiver.on_next(finish)
                 incoming.receiver.on_completed()
             except Exception as error:  # noqa: BLE001 - as above
-                _report(error, request_id)
+                report(error, request_id)
 
     def _fail(self, request_id: int, message: StreamError) -> None:
-        error = _provider_error(message.error)
+        error = provider_error(message.error)
         waiter = self._unary.pop(request_id, None)
         if waiter is not None:
             if not waiter.done():
@@ -318,7 +333,7 @@ class Client:
         incoming = self._in_sequence(request_id, message.seq)
         if incoming is not None:
             del self._streams[request_id]
-            _tell_error(incoming, error, request_id)
+            tell_error(incoming, error, request_id)
 
     def _unexpected(self, response: WireMessage) -> ProtocolError:
         error = ProtocolError(f"a {type(response).__name__} does not answer this request")
@@ -356,42 +371,8 @@ class Client:
             self._ring.close()
         streams, self._streams = self._streams, {}
         for request_id, incoming in streams.items():
-            _tell_error(incoming, error, request_id)
+            tell_error(incoming, error, request_id)
         for waiter in self._unary.values():
             if not waiter.done():
                 waiter.set_exception(error)
         self.closed.set()
-
-
-def _tell_error(incoming: Incoming, error: Exception, request_id: int) -> None:
-    try:
-        incoming.receiver.on_error(error)
-    except Exception as bug:  # noqa: BLE001 - RxPY raises for a subscriber without on_error; the others must hear too
-        _report(bug, request_id)
-
-
-def _report(error: Exception, request_id: int) -> None:
-    """Hand an exception of a subscriber's own callback to the loop's exception handler."""
-    context = {"message": f"a subscriber of stream {request_id} raised", "exception": error}
-    asyncio.get_running_loop().call_exception_handler(context)
-
-
-def _provider_error(body: ErrorBody) -> ProviderError:
-    """The error that the daemon's frame carries; a kind of a newer daemon's becomes `internal`."""
-    try:
-        kind, retry, phase = ErrorKind(body.kind), Retry(body.retry), Phase(body.phase)
-    except ValueError:
-        kind, retry, phase = ErrorKind.INTERNAL, Retry.NEVER, Phase.FLOW
-    error = ProviderError(
-        kind,
-        body.message,
-        retry=retry,
-        phase=phase,
-        retry_after_s=body.retry_after_s,
-        status=body.status,
-        provider=body.provider,
-        request_id=body.request_id,
-        raw=body.raw,
-    )
-    error.delivered_chars = body.delivered_chars
-    return error
