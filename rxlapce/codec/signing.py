@@ -122,7 +122,18 @@ class SignedFrameDecoder:
     Memory: `MAX_BATCH_BYTES`, one frame, and what one `feed` brings. Time: linear, however the bytes are cut.
     """
 
-    __slots__ = ("_batch", "_batch_bytes", "_held", "_known", "_mac", "_macs", "_need", "error", "max_payload_bytes")
+    __slots__ = (
+        "_batch",
+        "_batch_bytes",
+        "_held",
+        "_in_frame",
+        "_known",
+        "_mac",
+        "_macs",
+        "_need",
+        "error",
+        "max_payload_bytes",
+    )
 
     def __init__(
         self,
@@ -141,6 +152,8 @@ class SignedFrameDecoder:
         self._batch: list[Frame] = []
         self._batch_bytes = 0
         self._held = bytearray()
+        self._in_frame = False
+        """Whether the header of the frame that `_held` begins with was checked."""
         self._need = HEADER_BYTES  # bytes that `_held` must have before it can be read further
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
@@ -153,7 +166,7 @@ class SignedFrameDecoder:
         try:
             while len(self._held) - at >= self._need:
                 at = self._step(at, frames)
-            if self._need == HEADER_BYTES:
+            if not self._in_frame:
                 check_start(self._held[at:])
         except FrameError as error:
             self.error = error.with_traceback(None)
@@ -177,14 +190,15 @@ class SignedFrameDecoder:
     def _step(self, at: int, frames: list[Frame]) -> int:
         """Read a header, or the whole frame behind one, at `at`; return where the next step begins."""
         held = self._held
-        if self._need == HEADER_BYTES:
+        if not self._in_frame:
+            self._in_frame = True
             header = bytes(held[at : at + HEADER_BYTES])
             self._need += check_header(header, self._known, self.max_payload_bytes, _REFUSED)
             if header[_FLAGS_AT] & SIGNED:
                 self._need += TRAILER_BYTES
             return at
         end = at + self._need
-        self._need = HEADER_BYTES
+        self._in_frame, self._need = False, HEADER_BYTES
         signed = held[at + _FLAGS_AT] & SIGNED
         data = bytes(held[at : end - TRAILER_BYTES if signed else end])
         self._batch.append(checked_frame(data))
