@@ -15,6 +15,7 @@ from rxlapce.status import ModelStatus, ProviderStatus
 #: Of each sort: models, providers, clients.
 MAX_TOLD: Final = 256
 MAX_REASON_CHARS: Final = 500
+_KINDS: Final = tuple(kind.value for kind in ErrorKind)
 
 
 class Load(Protocol):
@@ -107,7 +108,7 @@ def _name(provider: str, model: str) -> str:
 
 
 def _told(name: str, totals: ModelTotals, per_s: Mapping[str, float]) -> ModelStatus:
-    errors = {kind.value: totals.outcomes[kind.value] for kind in ErrorKind if totals.outcomes[kind.value]}
+    errors = {kind: count for kind in _KINDS if (count := totals.outcomes[kind])}
     first = totals.first_token
     return ModelStatus(
         model=name,
