@@ -11,8 +11,9 @@ from pathlib import Path
 
 import rxlapce
 from rxlapce.codec.frame import Flag, encode_frame
+from rxlapce.daemon.bounds import DAEMON_LIMITS, Held, Limits
 from rxlapce.daemon.handlers import Handler, Handlers, StreamingHandler
-from rxlapce.daemon.session import Limits, Session
+from rxlapce.daemon.session import Session
 from rxlapce.daemon.status import StatusReporter
 from rxlapce.errors import ConnectionLost, ProtocolError
 from rxlapce.flow import Tasks
@@ -29,15 +30,18 @@ class DaemonSettings:
     """How the daemon listens and what it lets clients keep.
 
     `ring_bytes` is the shared ring of each connection that asks for one; `drain_s` is how long an orderly stop waits
-    for running streams before it ends them; `handshake_s` how long a client may take to introduce itself.
+    for running streams before it ends them; `handshake_s` how long a client may take to introduce itself, and
+    `max_handshakes` how many may be about it at once. `limits` are those of one client, `daemon_limits` those of all.
     """
 
     path: Path
     ring_bytes: int = 1 << 20
     max_connections: int = 256
+    max_handshakes: int = 64
     handshake_s: float = 5.0
     drain_s: float = 5.0
     limits: Limits = field(default_factory=Limits)
+    daemon_limits: Limits = DAEMON_LIMITS
     signing: Signing = field(default_factory=Signing)
 
 
@@ -56,6 +60,7 @@ class Daemon:
         self.log = log or logger()
         self.draining = False
         self.refused: Counter[str] = Counter()
+        self.held = Held(settings.daemon_limits)
         """What was turned away, by the name of the limit."""
         self.sessions: set[Session] = set()
         self.status = StatusReporter(self)
@@ -88,7 +93,7 @@ class Daemon:
     @property
     def max_requests(self) -> int:
         """How many requests a client may have under way."""
-        return self.settings.limits.max_requests
+        return self.settings.daemon_limits.max_requests
 
     async def start(self) -> None:
         """Listen. Raises `DaemonAlreadyRunning`, `ConfigError` (the path or its folder will not do)."""
@@ -107,8 +112,13 @@ class Daemon:
                 await asyncio.sleep(0.2)
                 continue
             sock.setblocking(False)
-            if len(self.sessions) + len(self._greeting) >= self.settings.max_connections:
-                self._turn_away(sock)
+            limits = self.settings
+            if len(self.sessions) + len(self._greeting) >= limits.max_connections:
+                why = f"{limits.max_connections} connections are open, as many as this daemon takes"
+                self._turn_away(sock, "max_connections", why)
+            elif len(self._greeting) >= limits.max_handshakes:
+                why = f"{limits.max_handshakes} connections are about their handshake, as many as may be: try again"
+                self._turn_away(sock, "max_handshakes", why)
             else:
                 self._greeting.add(sock)
                 task = self._handshakes.spawn(self._welcome(sock), name="handshake")
@@ -121,11 +131,9 @@ class Daemon:
             self._greeting.discard(sock)
             sock.close()
 
-    def _turn_away(self, sock: socket.socket) -> None:
-        limit = self.settings.max_connections
-        self.refused["max_connections"] += 1
-        self.log.warning("connection_refused", reason="max_connections", limit=limit)
-        why = f"{limit} connections are open, as many as this daemon takes"
+    def _turn_away(self, sock: socket.socket, limit: str, why: str) -> None:
+        self.refused[limit] += 1
+        self.log.warning("connection_refused", reason=limit)
         failure = encode(ProtocolFailure(error="HandshakeRefused", message=why))
         with contextlib.suppress(OSError):  # it is gone already
             sock.send(encode_frame(NUMBERS[ProtocolFailure], int(Flag.RESPONSE), 0, failure))

@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.codec.frame import Flag, Frame
+from rxlapce.daemon.bounds import Held, Limits, RequestBounds
 from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.request_log import RequestLog
 from rxlapce.daemon.sink import FAILED, StreamSink, error_frame
@@ -57,13 +57,6 @@ _STREAMS: Final = frozenset(NUMBERS[command] for command in (ChatStream, Complet
 _REQUESTS: Final = _STREAMS | {NUMBERS[command] for command in (Chat, Complete, Status, Models)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one client may make the daemon keep: streams and unary requests under way at once."""
-
-    max_requests: int = 256
-
-
 class SessionOwner(Protocol):
     """What a session needs of its daemon."""
 
@@ -73,6 +66,7 @@ class SessionOwner(Protocol):
     log: Logger
     draining: bool
     refused: Counter[str]
+    held: Held
 
     def request_began(self) -> None:
         """A request of some session was admitted that a provider will answer."""
@@ -104,7 +98,7 @@ class Session:
         self.features = accepted.features
         self.shm = accepted.shm
         self._ring_signer = accepted.ring_signer
-        self.limits = limits
+        self._bounds = RequestBounds(limits, owner.held, owner.refused)
         self.streams: dict[int, StreamSink] = {}
         self._told: dict[int, RequestLog] = {}
         """Of each stream under way, its lines in the log."""
@@ -174,7 +168,8 @@ class Session:
             if self._closed:
                 return
             try:
-                self._on_message(frame.request_id, decode(frame.number, frame.payload, receiver="daemon"))
+                message = decode(frame.number, frame.payload, receiver="daemon")
+                self._on_message(frame.request_id, message, len(frame.payload))
             except BadPayload as error:
                 if frame.number not in _REQUESTS or self._is_in_use(frame.request_id):
                     self.fail(error)
@@ -184,16 +179,17 @@ class Session:
             except ProtocolError as error:
                 self.fail(error)
 
-    def _on_message(self, request_id: int, message: WireMessage) -> None:
+    def _on_message(self, request_id: int, message: WireMessage, size: int) -> None:
         match message:
             case ChatStream() | CompleteStream():
-                self._start_stream(request_id, message, message.credit)
+                if self._admit(request_id, size, streaming=True):
+                    self._start_stream(request_id, message, message.credit)
             case Chat() | Complete():
-                if self._admit(request_id, streaming=False):
+                if self._admit(request_id, size, streaming=False):
                     self.owner.request_began()
                     self.unary.start(request_id, message, self._exchange(request_id, message.request.model))
             case Status() | Models():
-                if self._admit(request_id, streaming=False, while_draining=isinstance(message, Status)):
+                if self._admit(request_id, size, streaming=False, while_draining=isinstance(message, Status)):
                     self.unary.start(request_id, message, self._exchange(request_id, ""))
             case Cancel():
                 self._cancel(request_id)
@@ -209,21 +205,17 @@ class Session:
             case _:
                 raise ProtocolError(f"a {type(message).__name__} is not expected after the handshake")
 
-    def _admit(self, request_id: int, *, streaming: bool, while_draining: bool = False) -> bool:
-        """Whether a new request may run; a refusal has been answered."""
+    def _admit(self, request_id: int, size: int, *, streaming: bool, while_draining: bool = False) -> bool:
+        """Whether a new request of `size` bytes may run; a refusal has been answered."""
         if self._is_in_use(request_id):
             raise ProtocolError(f"request id {request_id} is in use")
         if self.owner.draining and not while_draining:
             refusal = ProviderError(ErrorKind.OVERLOADED, "the daemon is stopping", phase=Phase.ADMIT)
-        elif self.requests >= self.limits.max_requests:
-            self.owner.refused["max_requests"] += 1
-            refusal = ProviderError(
-                ErrorKind.RATE_LIMIT,
-                f"this connection has {self.requests} requests under way, as many as one may have",
-                phase=Phase.ADMIT,
-            )
         else:
-            return True
+            taken = self._bounds.take(request_id, size)
+            if taken is None:
+                return True
+            refusal = taken
         self._refuse(request_id, refusal, streaming=streaming)
         return False
 
@@ -238,8 +230,6 @@ class Session:
             self._connection.writer.send(FAILED, RESPONSE, request_id, error_frame(error, 0))
 
     def _start_stream(self, request_id: int, command: ChatStream | CompleteStream, credit: int | None) -> None:
-        if not self._admit(request_id, streaming=True):
-            return
         self.owner.request_began()
         writer = self._require_stream_writer()
         exchange = self._exchange(request_id, command.request.model)
@@ -260,6 +250,7 @@ class Session:
 
     def _reply(self, number: int, request_id: int, payload: bytes) -> bool:
         """Send the one frame that answers a unary request; False if the client is gone."""
+        self._bounds.give(request_id)
         if self._closed or self._connection is None:
             return False
         self._connection.writer.send(number, RESPONSE, request_id, payload)
@@ -299,6 +290,7 @@ class Session:
 
     def _stream_ended(self, stream: StreamSink, outcome: str) -> None:
         self.streams.pop(stream.request_id, None)
+        self._bounds.give(stream.request_id)
         self._told.pop(stream.request_id).ended(outcome, frames=stream.seq + 1)
         self.owner.request_ended()
 
@@ -353,6 +345,7 @@ class Session:
             self._told.pop(stream.request_id).ended("client_gone", frames=stream.seq)
         self.streams.clear()
         self.unary.drop()
+        self._bounds.give_all()
         if self.shm is not None:
             if self._stream_writer is not None:
                 self._stream_writer.close()

@@ -11,8 +11,8 @@ import pytest
 
 from rxlapce.bridge import connect
 from rxlapce.codec.frame import Flag, encode_frame
+from rxlapce.daemon.bounds import Limits
 from rxlapce.daemon.server import DaemonSettings
-from rxlapce.daemon.session import Limits
 from rxlapce.errors import ConnectionLost, ErrorKind, HandshakeRefused, Phase, ProviderError
 from rxlapce.messages import (
     NUMBERS,

@@ -13,9 +13,9 @@ import pytest
 import rxlapce
 from rxlapce.bridge import connect
 from rxlapce.codec.frame import Flag, encode_frame
+from rxlapce.daemon.bounds import Limits
 from rxlapce.daemon.load import NoLoad
 from rxlapce.daemon.server import Daemon, DaemonSettings
-from rxlapce.daemon.session import Limits
 from rxlapce.daemon.status import StatusReporter, memory_bytes
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.messages import (
@@ -236,7 +236,7 @@ async def test_questions_are_bounded_as_other_requests_are(simulator: Simulator,
         assert (request_id, refused.error.kind, refused.error.phase) == (2, "rate_limit", "admit")
         async with await connect(path) as other:
             report = await other.status()
-        assert (report.max_requests, report.refused) == (1, {"max_requests": 1})
+        assert (report.max_requests, report.refused) == (4096, {"max_requests": 1})
         assert embedded.daemon.refused == {"max_requests": 1}
 
 
