@@ -13,7 +13,7 @@ import msgspec
 from tables_markdown import paragraph, summary, table, words
 
 from rxlapce import errors, messages, requests, status, tokens
-from rxlapce.codec import frame
+from rxlapce.codec import frame, signing
 from rxlapce.daemon.server import DaemonSettings
 from rxlapce.transports import handshake, ring, shm, unix, writer
 
@@ -215,8 +215,21 @@ def limits() -> str:
             ("payload of a frame", f"{frame.MAX_PAYLOAD_BYTES:,} bytes", "`FrameTooLarge`, told by the header"),
             ("payload of a handshake", f"{handshake.MAX_HANDSHAKE_BYTES:,} bytes", "`FrameTooLarge`"),
             ("each of the two handshake frames", f"{daemon.handshake_s:g} s", "the daemon closes"),
-            ("connections of a daemon", f"{daemon.max_connections}", "closed without a word"),
-            ("requests under way of a connection", f"{daemon.limits.max_requests}", "an error of kind `rate_limit`"),
+            ("connections of a daemon", f"{daemon.max_connections}", "`HandshakeRefused`, and it closes"),
+            ("handshakes under way of a daemon", f"{daemon.max_handshakes}", "`HandshakeRefused`, and it closes"),
+            ("requests under way of a connection", f"{daemon.limits.max_requests:,}", "an error of kind `rate_limit`"),
+            (
+                "bytes of the requests under way of a connection",
+                f"{daemon.limits.max_request_bytes:,} bytes",
+                "an error of kind `rate_limit`",
+            ),
+            ("requests under way of a daemon", f"{daemon.daemon_limits.max_requests:,}", "an error of kind `rate_limit`"),
+            (
+                "bytes of the requests under way of a daemon",
+                f"{daemon.daemon_limits.max_request_bytes:,} bytes",
+                "an error of kind `rate_limit`",
+            ),
+            ("frames of a signed way without a trailer", f"{signing.MAX_BATCH_BYTES:,} bytes", "`BadSignature`"),
             ("ring, unless set otherwise", f"{daemon.ring_bytes:,} bytes", "the daemon waits for room"),
             ("ring, at most", f"{shm.MAX_CAPACITY:,} bytes", "the client refuses it"),
             ("frames that the daemon holds for one client", f"{writer.MAX_PENDING_BYTES:,} bytes", "it gives up"),
