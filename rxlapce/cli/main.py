@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "chat": ("rxlapce.cli.chat", "Ask a model by way of the running daemon."),
     "serve": ("rxlapce.cli.serve", "Run the daemon that editors connect to."),
     "status": ("rxlapce.cli.status", "Show how the running daemon is."),
+    "doctor": ("rxlapce.cli.doctor", "Say what is wrong, and how to mend it."),
     "providers": ("rxlapce.cli.providers", "Show which providers are configured, from where, and whether they answer."),
     "models": ("rxlapce.cli.models", "List the models of the configured providers."),
     "route": ("rxlapce.cli.route", "Say who would be asked for a model, in which order, and why."),

@@ -51,7 +51,7 @@ def status(verbose: bool, as_json: bool, watch: float | None, path: Path | None,
         run(_watch(where, key, watch, verbose=verbose, as_json=as_json))
         return
     try:
-        report = run(_ask_once(where, key))
+        _, report = run(greeting(where, key))
     except DaemonNotRunning:
         raise
     except RxlapceError as error:
@@ -69,9 +69,10 @@ def _told(report: StatusReport, path: Path, *, verbose: bool, as_json: bool) -> 
     return screen(report, path, verbose=verbose)
 
 
-async def _ask_once(path: Path, key: SigningKey | None) -> StatusReport:
+async def greeting(path: Path, key: SigningKey | None) -> tuple[str, StatusReport]:
+    """What the daemon at `path` calls itself in the handshake, and how it is. Raises `RxlapceError`."""
     async with await _connected(path, key) as client:
-        return await _answer(client)
+        return client.ack.server, await _answer(client)
 
 
 async def _connected(path: Path, key: SigningKey | None) -> Client:
