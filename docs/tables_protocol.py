@@ -223,7 +223,11 @@ def limits() -> str:
                 f"{daemon.limits.max_request_bytes:,} bytes",
                 "an error of kind `rate_limit`",
             ),
-            ("requests under way of a daemon", f"{daemon.daemon_limits.max_requests:,}", "an error of kind `rate_limit`"),
+            (
+                "requests under way of a daemon",
+                f"{daemon.daemon_limits.max_requests:,}",
+                "an error of kind `rate_limit`",
+            ),
             (
                 "bytes of the requests under way of a daemon",
                 f"{daemon.daemon_limits.max_request_bytes:,} bytes",

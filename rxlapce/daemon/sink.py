@@ -24,6 +24,8 @@ _encode = encoder.encode
 _TOKENS = frozenset(get_args(StreamToken))
 #: How long a source may go on after its `Finish`, to read its connection to the end.
 FINISH_GRACE_S = 2.0
+#: What has to wait for a slow reader goes on in pieces of up to this many characters: it then reads less often.
+MERGED_CHARS = 4096
 PART_FLAGS = int(Flag.RESPONSE | Flag.STREAM_PART)
 END_FLAGS = int(Flag.RESPONSE)
 
@@ -40,7 +42,8 @@ class StreamSink:
     """One stream of one client: subscribes the pipeline and frames what it emits into `writer`.
 
     `demand` is closed while the writer is full or the client's credit is used up; the buffer before the sink then
-    queues and closes the source's gate; `stages` looks at both while the stream runs. `on_end(outcome)` is called once,
+    queues and closes the source's gate; `stages` looks at both while the stream runs. Text that had to wait is merged
+    into longer chunks; whatever else waits goes as it came. `on_end(outcome)` is called once,
     after the terminal frame was handed to the writer; not when the stream is dropped because the client is gone.
 
     An error says how many characters of the answer the client has: as its pipeline counted them, else, as where the
@@ -95,7 +98,9 @@ class StreamSink:
         self._watched.disposable = self._stages.watch(
             "sink", buffer=stats, gate=gate, credit=None if self._credit is None else lambda: self._credit
         )
-        buffered = source.pipe(buffer_with_backpressure(upstream=gate, downstream=self.demand, stats=stats))
+        buffered = source.pipe(
+            buffer_with_backpressure(upstream=gate, downstream=self.demand, merge_chars=MERGED_CHARS, stats=stats)
+        )
         self._subscription.disposable = buffered.subscribe(
             self._on_next, self._on_error, self._on_completed, scheduler=scheduler
         )

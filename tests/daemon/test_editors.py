@@ -125,8 +125,8 @@ async def stands_still(path: Path, transport: str, tokens: int) -> None:
             process.send_signal(signal.SIGCONT)
             got = await said_by(process)
         said = await truth(simulator, 1)
+        assert got.pop("tokens") < tokens  # what had to wait came in longer pieces
         assert got == {
-            "tokens": tokens,
             "sha256": hashlib.sha256(said.text.encode()).hexdigest(),
             "finished": True,
             "gaps": 0,
@@ -186,5 +186,5 @@ async def test_an_iterator_that_is_not_advanced_stops_its_stream_by_credit(
         assert sink.seq == 16
         assert client.chunks == 16 + len(other.items) - 1  # its Finish is no chunk
         tokens += [token async for token in stream]
-        assert len(tokens) == 3_002
+        assert len(tokens) < 3_002  # what had to wait came in longer pieces
         assert heard(tokens) == await truth(simulator, 0)

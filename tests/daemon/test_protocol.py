@@ -50,8 +50,8 @@ async def bystander(embedded: EmbeddedDaemon) -> AsyncGenerator[None]:
         await anext(stream)
         yield
         tokens = [token async for token in stream]
-        assert len(tokens) >= 2000
         assert isinstance(tokens[-1], Finish)
+        assert client.sequence_gaps == 0
 
 
 def stream(options: str, credit: int | None = None) -> ChatStream:
@@ -245,7 +245,7 @@ async def test_an_answer_cancelled_before_its_first_step_still_gets_its_one_end(
 
 async def test_credit_lets_through_as_many_chunks_as_it_says_and_the_end_needs_none(embedded: EmbeddedDaemon) -> None:
     async with await RawPeer.greeted(embedded.path) as peer:
-        peer.send(stream("tokens=5", credit=0), 1)
+        peer.send(stream("reasoning=4,tokens=1", credit=0), 1)
         for granted in range(4):
             peer.send(Credit(frames=1), 1)
             _, chunk = await peer.receive()
@@ -253,7 +253,7 @@ async def test_credit_lets_through_as_many_chunks_as_it_says_and_the_end_needs_n
             assert chunk.seq == granted
             peer.send(Heartbeat(echo=True), 50)
             assert await peer.receive() == (50, Heartbeat())
-        peer.send(Credit(frames=2), 1)  # the fifth token and the usage
+        peer.send(Credit(frames=2), 1)  # the text and the usage
         kinds = [type((await peer.receive())[1]) for _ in range(3)]
         assert kinds == [StreamChunk, StreamChunk, StreamDone]
 

@@ -18,6 +18,7 @@ from rxlapce.tokens import (
     FinishKind,
     StreamToken,
     Text,
+    ToolCall,
 )
 
 FINISH = Finish(FinishKind.STOP)
@@ -402,3 +403,88 @@ def test_no_interleaving_of_gate_and_tokens_loses_or_reorders(steps: list[str], 
     )
     assert bench.ends == [failure]
     assert bench.upstream.is_open
+
+
+# -- merging what had to wait -------------------------------------------------------------------------------------
+
+
+def text(said: str, choice: int = 0) -> Text:
+    return Text(said, choice)
+
+
+def test_text_that_had_to_wait_goes_on_as_one_piece_and_the_rest_as_it_came() -> None:
+    bench = Bench(merge_chars=8)
+    bench.source.on_next(text("straight"))
+    bench.downstream.close("test")
+    call = [ToolCall(0, "c1", "f", '{"a"'), ToolCall(0, None, None, ": 1}")]
+    waiting = [text("ab"), text("cd"), text("ef", 1), *call, text("12345"), text("678"), text("9"), FINISH]
+    for token in waiting:
+        bench.source.on_next(token)
+    assert bench.got == [text("straight")]
+    bench.downstream.open("test")
+    assert bench.got[1:] == [text("abcd"), text("ef", 1), *call, text("12345678"), text("9"), FINISH]
+    assert (bench.stats.coalesced, bench.stats.queued) == (2, 0)
+
+
+def test_a_piece_longer_than_the_bound_goes_alone() -> None:
+    bench = Bench(merge_chars=4)
+    bench.downstream.close("test")
+    for said in ("long one", "a", "b"):
+        bench.source.on_next(text(said))
+    bench.downstream.open("test")
+    assert bench.got == [text("long one"), text("ab")]
+
+
+def test_merging_opens_the_source_again_when_the_queue_is_low() -> None:
+    bench = Bench(merge_chars=100, high_water=4, low_water=1)
+    bench.downstream.close("test")
+    for said in "abcd":
+        bench.source.on_next(text(said))
+    assert not bench.upstream.is_open
+    bench.downstream.open("test")
+    assert bench.got == [text("abcd")]
+    assert bench.upstream.is_open
+
+
+@pytest.mark.parametrize("chars", [-1, 64 * 1024 + 1])
+def test_merge_chars_out_of_range_is_refused(chars: int) -> None:
+    with pytest.raises(ValueError, match="merge_chars must be from 0 to 65536"):
+        Bench(merge_chars=chars)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(Text, st.text("ab", max_size=3), st.integers(0, 1)),
+            st.builds(ToolCall, st.just(0), st.none(), st.none(), st.text("{}", max_size=2)),
+            st.booleans(),
+        ),
+        max_size=30,
+    )
+)
+def test_merging_changes_neither_text_nor_order_nor_calls(steps: list[Text | ToolCall | bool]) -> None:
+    bench = Bench(merge_chars=5)
+    sent: list[StreamToken] = []
+    for step in steps:
+        if isinstance(step, bool):
+            (bench.downstream.open if step else bench.downstream.close)("test")
+        else:
+            sent.append(step)
+            bench.source.on_next(step)
+    bench.downstream.open("test")
+    assert spelled(bench.got) == spelled(sent)
+    assert [token for token in bench.got if isinstance(token, ToolCall)] == [
+        token for token in sent if isinstance(token, ToolCall)
+    ]
+    assert all(len(token.text) <= 5 for token in bench.got if isinstance(token, Text))
+
+
+def spelled(tokens: list[StreamToken]) -> list[tuple[int | ToolCall, str]]:
+    """Letter by letter, with the choice of each; a piece of a call stays whole."""
+    letters: list[tuple[int | ToolCall, str]] = []
+    for token in tokens:
+        if isinstance(token, Text):
+            letters += [(token.choice, letter) for letter in token.text]
+        elif isinstance(token, ToolCall):
+            letters.append((token, ""))
+    return letters
