@@ -192,16 +192,6 @@ def test_without_a_daemon_the_exit_code_is_1_and_the_way_to_start_one_is_told(co
         assert "start it with: rxlapce serve" in done.err
 
 
-async def status_of(path: Path, *arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-m", "rxlapce", "status", "--path", str(path), *arguments,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
-
 def answering(report: StatusReport) -> Callable[[RawPeer], Awaitable[None]]:
     async def script(peer: RawPeer) -> None:
         request_id, asked = await peer.receive()
@@ -212,21 +202,21 @@ def answering(report: StatusReport) -> Callable[[RawPeer], Awaitable[None]]:
     return script
 
 
-async def test_a_daemon_that_is_not_well_has_exit_code_3(folder: Path) -> None:
+async def test_a_daemon_that_is_not_well_has_exit_code_3(command: Command, folder: Path) -> None:
     async with fake_daemon(folder / "d.sock", answering(replace(WELL, draining=True))):
-        code, out, err = await status_of(folder / "d.sock")
-    assert (code, err) == (3, "")
-    assert "unwell: it is stopping" in out
+        done = await asyncio.to_thread(command, "status", "--path", str(folder / "d.sock"))
+    assert (done.code, done.err) == (3, "")
+    assert "unwell: it is stopping" in done.out
 
 
-async def test_a_daemon_that_cannot_be_asked_has_exit_code_3(folder: Path) -> None:
+async def test_a_daemon_that_cannot_be_asked_has_exit_code_3(command: Command, folder: Path) -> None:
     async def leaves(peer: RawPeer) -> None:
         await peer.receive()
 
     async with fake_daemon(folder / "d.sock", leaves):
-        code, out, err = await status_of(folder / "d.sock")
-    assert (code, out) == (3, "")
-    assert err.startswith("rxlapce is running, but cannot be asked: the daemon closed the connection")
+        done = await asyncio.to_thread(command, "status", "--path", str(folder / "d.sock"))
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("rxlapce is running, but cannot be asked: the daemon closed the connection")
 
 
 def watching(path: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
@@ -251,6 +241,7 @@ def test_watching_writes_a_line_each_time(simulated: Path, arguments: tuple[str,
         assert process.stderr.read() == b"\n"  # click ends the line that ^C stands in
 
 
+@pytest.mark.heavy
 def test_watching_tells_of_a_daemon_that_is_gone_and_goes_on(folder: Path) -> None:
     with watching(folder / "none.sock", "0.1") as process:
         assert process.stdout is not None

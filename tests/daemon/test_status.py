@@ -42,6 +42,7 @@ from rxlapce.testing.peer import RawPeer
 from rxlapce.testing.processes import descriptors, resident_bytes, until
 
 both_ways = pytest.mark.parametrize("transport", ["shm", "socket"])
+#: What does not depend on the loop: unread bytes do, as its transports hold some.
 one_loop = pytest.mark.asyncio(loop_factories=["asyncio"])
 
 
@@ -52,6 +53,7 @@ def of(report: StatusReport, model: str) -> ModelStatus:
 # -- the daemon itself ------------------------------------------------------------------------------------------------
 
 
+@one_loop
 async def test_a_daemon_without_providers_says_how_it_is_and_lists_no_model(path: Path) -> None:
     daemon = Daemon(DaemonSettings(path=path, max_connections=7), log=logger(level="error", as_json=True))
     await daemon.start()
@@ -70,6 +72,7 @@ async def test_a_daemon_without_providers_says_how_it_is_and_lists_no_model(path
     assert (one.signed, one.requests, one.unread_bytes, one.ring_bytes) == (False, 1, 0, 0)
 
 
+@one_loop
 async def test_a_report_has_the_process_s_own_figures(embedded: EmbeddedDaemon) -> None:
     async with await connect(embedded.path) as client:
         report = await client.status()
@@ -122,6 +125,7 @@ async def test_streams_under_way_are_counted_by_model_and_client(
     assert (ended.running, ended.cancelled, ended.failed, after.requests) == (0, 3, 0, 1)
 
 
+@one_loop
 async def test_what_became_of_attempts_is_told_by_kind(embedded: EmbeddedDaemon) -> None:
     async with await connect(embedded.path) as client:
         await client.chat(ask("tokens=3", provider="openai"))
@@ -188,6 +192,7 @@ async def test_requests_that_wait_for_their_quota_are_told_apart(simulator: Simu
 # -- bounds and ends --------------------------------------------------------------------------------------------------
 
 
+@one_loop
 async def test_a_question_counts_as_a_request_and_can_be_cancelled(embedded: EmbeddedDaemon) -> None:
     asked = asyncio.Event()
 
@@ -211,6 +216,7 @@ async def test_a_question_counts_as_a_request_and_can_be_cancelled(embedded: Emb
     await until(lambda: embedded.daemon.requests == 0 and not len(embedded.daemon.tasks))
 
 
+@one_loop
 async def test_a_handler_with_a_bug_ends_its_own_question(embedded: EmbeddedDaemon) -> None:
     async def broken(_: Question) -> ModelList:
         raise LookupError("a bug")
@@ -222,6 +228,7 @@ async def test_a_handler_with_a_bug_ends_its_own_question(embedded: EmbeddedDaem
         assert (await client.status()).connections == 1
 
 
+@one_loop
 async def test_questions_are_bounded_as_other_requests_are(simulator: Simulator, path: Path) -> None:
     settings = DaemonSettings(path=path, limits=Limits(max_requests=1))
     async with (
@@ -240,6 +247,7 @@ async def test_questions_are_bounded_as_other_requests_are(simulator: Simulator,
         assert embedded.daemon.refused == {"max_requests": 1}
 
 
+@one_loop
 async def test_connections_that_were_turned_away_are_told(path: Path) -> None:
     settings = DaemonSettings(path=path, max_connections=1)
     async with embedded_daemon(settings), await connect(path, transport="socket") as client:
@@ -249,6 +257,7 @@ async def test_connections_that_were_turned_away_are_told(path: Path) -> None:
         assert (await client.status()).refused == {"max_connections": 3}
 
 
+@one_loop
 async def test_a_question_that_is_none_is_refused_alone(embedded: EmbeddedDaemon) -> None:
     async with await RawPeer.greeted(embedded.path) as peer:
         payload = json.dumps({"type": "models", "providers": "openai"}).encode()
@@ -276,6 +285,7 @@ async def test_a_draining_daemon_says_how_it_is_and_lists_no_models(embedded: Em
         await stopping
 
 
+@one_loop
 async def test_a_client_s_long_name_is_told_cut(embedded: EmbeddedDaemon) -> None:
     async with await RawPeer.connect(embedded.path) as peer:
         peer.send(Handshake(client="n" * 60_000))
@@ -340,6 +350,7 @@ async def test_the_rate_is_that_of_the_last_seconds_and_an_idle_daemon_looks_at_
     assert not reporter.looks_on
 
 
+@one_loop
 async def test_the_first_report_of_a_stream_has_its_rate_and_the_timer_ends_with_the_daemon(
     embedded: EmbeddedDaemon,
 ) -> None:
