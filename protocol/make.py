@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from examples import NONCE
-from invalid import Refused, invalid
 from schemas import schemas
-from valid import DAEMON_NONCE, HANDSHAKE, PRK, SECRET, Vector, valid
-from wire import derive
+from vectors_invalid import Refused, invalid
+from vectors_messages import NONCE
+from vectors_valid import DAEMON_NONCE, HANDSHAKE, PRK, SECRET, Vector, valid
+from vectors_wire import derive
 
 PROTOCOL = Path(__file__).parent
 

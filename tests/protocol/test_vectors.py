@@ -203,19 +203,21 @@ async def test_first_frame_without_agreement_is_refused(name: str) -> None:
     with ours, theirs:
         ours.setblocking(False)
         theirs.send(data)
+        shaking = client_handshake(ours, Handshake(), 5.0) if receiver_of(name) == "client" else _accept(ours)
         with pytest.raises(HandshakeRefused):
-            if receiver_of(name) == "client":
-                await client_handshake(ours, Handshake(), 5.0)
-            else:
-                await accept_handshake(
-                    ours,
-                    make_shm=None,
-                    server="",
-                    max_streams=1,
-                    allowed_uid=os.geteuid(),
-                    timeout_s=5.0,
-                    signing=Signing(keys={"laptop": SigningKey("laptop", bytes(32))}),
-                )
+            await shaking
+
+
+async def _accept(sock: socket.socket) -> None:
+    await accept_handshake(
+        sock,
+        make_shm=None,
+        server="",
+        max_streams=1,
+        allowed_uid=os.geteuid(),
+        timeout_s=5.0,
+        signing=Signing(keys={"laptop": SigningKey("laptop", bytes(32))}),
+    )
 
 
 def test_signing_keys_are_derived_as_the_vectors_tell() -> None:

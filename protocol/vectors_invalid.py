@@ -6,9 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from examples import LEAN, NONCE, done, frame, text
-from valid import CLIENT, DAEMON, DAEMON_NONCE, MAX_BATCH_BYTES, RING, SECRET, filled, first_batches, raw, to_daemon
-from wire import HEADER_BYTES, Key, Sent, derive, frame_bytes, header, signed_batch, trailer
+from vectors_messages import LEAN, NONCE, done, frame, text
+from vectors_payloads import REFUSED
+from vectors_valid import (
+    CLIENT,
+    DAEMON,
+    DAEMON_NONCE,
+    MAX_BATCH_BYTES,
+    RING,
+    SECRET,
+    filled,
+    first_batches,
+    raw,
+    receivers,
+    to_daemon,
+)
+from vectors_wire import HEADER_BYTES, Key, Sent, derive, frame_bytes, header, signed_batch, trailer
 
 from rxlapce import messages as m
 
@@ -121,79 +134,9 @@ def types() -> Iterator[Refused]:
 
 def payloads() -> Iterator[Refused]:
     """Sound frames whose payload is not what their type says."""
-    deep = "[" * 30_000 + "]" * 30_000
-    chunk = '{"type":"stream_chunk","seq":0,"token":%s}'
-    told: tuple[tuple[str, type[m.WireMessage], str | bytes], ...] = (
-        ("empty", m.Disconnect, ""),
-        ("white-space", m.Disconnect, " \n"),
-        ("cut-off", m.Disconnect, '{"type":"disconnect","reason":"'),
-        ("two-values", m.Disconnect, '{"type":"disconnect"}{"type":"disconnect"}'),
-        ("array", m.Disconnect, '["disconnect"]'),
-        ("null", m.Disconnect, "null"),
-        ("single-quotes", m.Disconnect, "{'type':'disconnect'}"),
-        ("comma-at-the-end", m.Disconnect, '{"type":"disconnect",}'),
-        ("comment", m.Disconnect, '{"type":"disconnect"/**/}'),
-        ("byte-order-mark", m.Disconnect, b'\xef\xbb\xbf{"type":"disconnect"}'),
-        ("utf-16", m.Disconnect, '{"type":"disconnect"}'.encode("utf-16-le")),
-        ("wrong-tag", m.Disconnect, '{"type":"heartbeat"}'),
-        ("tag-of-other-case", m.Disconnect, '{"type":"Disconnect"}'),
-        ("no-tag", m.Disconnect, '{"reason":"x"}'),
-        ("tag-a-number", m.Disconnect, '{"type":18}'),
-        ("null-for-string", m.Disconnect, '{"type":"disconnect","reason":null}'),
-        ("number-for-string", m.Disconnect, '{"type":"disconnect","reason":1}'),
-        ("string-for-boolean", m.Heartbeat, '{"type":"heartbeat","echo":"true"}'),
-        ("number-for-boolean", m.Heartbeat, '{"type":"heartbeat","echo":1}'),
-        ("not-utf-8", m.Disconnect, b'{"type":"disconnect","reason":"\xff"}'),
-        ("overlong-utf-8", m.Disconnect, b'{"type":"disconnect","reason":"\xc0\x80"}'),
-        ("surrogate-in-utf-8", m.Disconnect, b'{"type":"disconnect","reason":"\xed\xa0\x80"}'),
-        ("lone-high-surrogate", m.Disconnect, '{"type":"disconnect","reason":"\\ud800"}'),
-        ("lone-low-surrogate", m.Disconnect, '{"type":"disconnect","reason":"\\udc00x"}'),
-        ("control-character", m.Disconnect, '{"type":"disconnect","reason":"\n"}'),
-        ("deeply-nested", m.Disconnect, '{"type":"disconnect","novelty":%s}' % deep),
-        ("nan", m.Draining, '{"type":"draining","within_s":NaN}'),
-        ("infinity", m.Draining, '{"type":"draining","within_s":-Infinity}'),
-        ("number-too-large", m.Draining, '{"type":"draining","within_s":1e999}'),
-        ("leading-zero", m.Draining, '{"type":"draining","within_s":01}'),
-        ("string-for-number", m.Draining, '{"type":"draining","within_s":"5"}'),
-        ("missing-member", m.ProtocolFailure, '{"type":"error","error":"BadMagic"}'),
-        ("unknown-transport", m.HandshakeAck, '{"type":"handshake_ack","transport":"tcp"}'),
-        ("string-for-object", m.HandshakeAck, '{"type":"handshake_ack","ring":"1048576"}'),
-        ("object-for-array", m.HandshakeAck, '{"type":"handshake_ack","features":{}}'),
-        ("wrong-element", m.HandshakeAck, '{"type":"handshake_ack","features":["drain",1]}'),
-        ("missing-member-deep", m.HandshakeAck, '{"type":"handshake_ack","transport":"shm","ring":{}}'),
-        ("chunk-without-token", m.StreamChunk, '{"type":"stream_chunk","seq":0}'),
-        ("chunk-with-string-for-seq", m.StreamChunk, (chunk % '{"type":"text","text":"a"}').replace("0", '"0"')),
-        ("chunk-with-fraction-for-seq", m.StreamChunk, (chunk % '{"type":"text","text":"a"}').replace("0", "0.5")),
-        ("chunk-with-unknown-token", m.StreamChunk, chunk % '{"type":"novelty"}'),
-        ("chunk-with-token-without-type", m.StreamChunk, chunk % '{"text":"a"}'),
-        ("chunk-with-lone-surrogate", m.StreamChunk, chunk % '{"type":"text","text":"\\ud83d"}'),
-        ("done-with-unknown-finish", m.StreamDone, '{"type":"stream_done","seq":0,"finish":{"type":"finish","kind":"x"}}'),
-        ("error-without-body", m.StreamError, '{"type":"error","seq":0,"error":null}'),
-        ("credit-missing", m.Credit, '{"type":"credit"}'),
-        ("credit-zero", m.Credit, '{"type":"credit","frames":0}'),
-        ("credit-negative", m.Credit, '{"type":"credit","frames":-1}'),
-        ("credit-past-the-bound", m.Credit, '{"type":"credit","frames":2147483649}'),
-        ("credit-a-fraction", m.Credit, '{"type":"credit","frames":1.5}'),
-        ("credit-for-a-stream-negative", m.ChatStream, _asking('"Hi"', '"credit":-1,')),
-        ("chat-without-request", m.ChatStream, '{"type":"chat_stream"}'),
-        ("chat-with-unknown-role", m.ChatStream, _asking('"Hi"').replace("user", "robot")),
-        ("chat-with-number-for-content", m.Chat, _asking("1").replace("chat_stream", "chat")),
-        ("chat-without-messages", m.ChatStream, '{"type":"chat_stream","request":{"model":"a/b","messages":[]}}'),
-        ("chat-without-model", m.ChatStream, _asking('"Hi"').replace("a/b", "")),
-        ("chat-with-temperature-past-the-bound", m.ChatStream, _asking('"Hi","novelty":0', "").replace('"a/b"', '"a/b","temperature":2.5')),
-        ("chat-deeply-nested", m.ChatStream, _asking('"Hi"').replace('"a/b"', f'"a/b","extra":{{"x":{deep}}}')),
-        ("versions-not-numbers", m.Handshake, '{"type":"handshake","versions":["1"]}'),
-    )  # fmt: skip
-    for what, kind, payload in told:
-        to = m.TYPES[m.NUMBERS[kind]][1]
-        bare = raw(kind, "")
-        data = payload if isinstance(payload, bytes) else payload.encode()
-        for receiver in ("client", "daemon") if to == "both" else (to,):
-            yield Refused(f"to-{receiver}-payload-{what}", frame_bytes(replace(bare, payload=data)), "BadPayload")
-
-
-def _asking(content: str, before: str = "") -> str:
-    return f'{{"type":"chat_stream",{before}"request":{{"model":"a/b","messages":[{{"role":"user","content":{content}}}]}}}}'
+    for what, kind, payload in REFUSED:
+        for to in receivers(kind):
+            yield Refused(f"to-{to}-payload-{what}", frame_bytes(raw(kind, payload)), "BadPayload")
 
 
 def sequences() -> Iterator[Refused]:

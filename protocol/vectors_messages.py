@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
-from wire import REQUEST, RESPONSE, STREAM_PART, Sent
+from vectors_wire import REQUEST, RESPONSE, STREAM_PART, Sent
 
 from rxlapce import messages as m
 from rxlapce import requests as r
@@ -140,7 +139,7 @@ _ANSWER: Final = m.ChatResponse(
     tool_calls=(m.AnsweredCall(id="call_1", name="read_file", arguments='{"path":"a.py"}'),),
     model="gpt-x-2026",
     usage=_USAGE,
-    turn=r.Message(role="assistant", parts=_PARTS[3:]),
+    turn=r.Message(role="assistant", parts=_PARTS, tool_calls=(_CALL,), tool_call_id="call_0"),
 )
 _ERROR: Final = m.ErrorBody(
     kind="rate_limit",
@@ -273,7 +272,7 @@ def lean(thing: Any) -> Any:
     elif dataclasses.is_dataclass(thing):
         plain = [(one.name, one.default, one.default_factory) for one in dataclasses.fields(thing)]
         start = {}
-    elif isinstance(thing, Sequence) and not isinstance(thing, str):
+    elif _are_several(thing):
         return [lean(one) for one in thing]
     else:
         return thing
@@ -284,6 +283,10 @@ def lean(thing: Any) -> Any:
         if value != default:
             start[name] = lean(value)
     return start
+
+
+def _are_several(thing: Any) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(thing, tuple)
 
 
 def text(request_id: int, seq: int, said: str) -> Sent:

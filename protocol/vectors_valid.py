@@ -3,17 +3,31 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
-from examples import FULL, LEAN, NONCE, TOKENS, UNICODE, done, frame, lean_frame, text
-from wire import PRIORITY, RESPONSE, STREAM_PART, Key, Sent, derive, frame_bytes, joined, signed_batch, signed_batches
+from vectors_messages import FULL, LEAN, NONCE, TOKENS, done, flags_of, frame, lean_frame, text
+from vectors_payloads import SOUND
+from vectors_wire import (
+    PRIORITY,
+    RESPONSE,
+    STREAM_PART,
+    Key,
+    Sent,
+    derive,
+    frame_bytes,
+    joined,
+    signed_batch,
+    signed_batches,
+)
 
 from rxlapce import messages as m
 from rxlapce import requests as r
 from rxlapce import tokens as t
 
 MAX_BATCH_BYTES: Final = 65_536
+#: Messages of lower numbers are about the connection: their id is 0.
+REQUESTS_FROM: Final = 0x20
 SECRET: Final = bytes(range(0x40, 0x60))
 DAEMON_NONCE: Final = NONCE[::-1]
 HANDSHAKE: Final = m.encode(
@@ -50,6 +64,15 @@ def receivers(message: type[m.WireMessage]) -> tuple[str, ...]:
     return ("daemon", "client") if to == "both" else (to,)
 
 
+def raw(kind: type[m.WireMessage], payload: str | bytes) -> Sent:
+    """A frame of that type with a payload as it is written there."""
+    number = m.NUMBERS[kind]
+    flags = flags_of(next(one for one in LEAN if type(one) is kind))
+    return Sent(
+        number, flags, 0 if number < REQUESTS_FROM else 7, payload.encode() if isinstance(payload, str) else payload
+    )
+
+
 def plain(name: str, *frames: Sent) -> Vector:
     """Frames without signatures."""
     return Vector(name, joined(frames), frames)
@@ -70,7 +93,7 @@ def each_type() -> Iterator[Vector]:
     for messages, how, make in ((FULL, "full", frame), (LEAN, "lean", lean_frame)):
         for message in messages:
             kind = type(message)
-            request_id = 0 if m.NUMBERS[kind] < 0x20 else 7
+            request_id = 0 if m.NUMBERS[kind] < REQUESTS_FROM else 7
             for to in receivers(kind):
                 yield plain(f"to-{to}-{name_of(kind)}-{how}", make(message, request_id))
     chunks = [frame(m.StreamChunk(seq, token), 7) for seq, token in enumerate(TOKENS)]
@@ -92,45 +115,11 @@ def odd_frames() -> Iterator[Vector]:
     yield plain("to-daemon-large", frame(m.ChatStream(request=question), 9))
 
 
-def raw(kind: type[m.WireMessage], payload: str, request_id: int = 7) -> Sent:
-    """A frame with a payload as it is written here."""
-    made = frame(next(one for one in LEAN if type(one) is kind), request_id)
-    return replace(made, payload=payload.encode())
-
-
 def payloads() -> Iterator[Vector]:
     """JSON that says the same in unusual ways."""
-    more = '"novelty":{"deep":[1,"x",null]},"another":true'
-    yield plain("to-client-unknown-members-done", raw(m.StreamDone, _DONE.replace("{", "{" + more + ",")))
-    yield plain(
-        "to-client-unknown-members-ack", raw(m.HandshakeAck, '{"type":"handshake_ack",%s,"max_streams":4}' % more, 0)
-    )
-    yield plain(
-        "to-client-unknown-members-list", raw(m.ModelList, '{"type":"models","models":[{"name":"a",%s}]}' % more)
-    )
-    yield plain("to-daemon-unknown-members-handshake", raw(m.Handshake, '{%s,"type":"handshake"}' % more, 0))
-    request = '{"model":"a/b","messages":[{"role":"user","content":"Hi",%s}],%s}' % (more, more)
-    yield plain(
-        "to-daemon-unknown-members-chat", raw(m.ChatStream, f'{{"type":"chat_stream","request":{request},{more}}}')
-    )
-    yield plain("to-client-type-last", raw(m.Disconnect, '{"reason":"order","type":"disconnect"}', 0))
-    yield plain(
-        "to-client-type-last-stream",
-        raw(m.StreamDone, '{"finish":{"kind":"stop","type":"finish"},"seq":0,"type":"stream_done"}'),
-    )
-    yield plain("to-client-white-space", raw(m.Disconnect, ' {\n "type" :\t"disconnect" ,\r\n"reason": "" } \n', 0))
-    yield plain("to-daemon-white-space", raw(m.Credit, '\n{ "type" : "credit" , "frames" : 5 }\t'))
-    escaped = json.dumps(UNICODE).replace("/", "\\/")
-    yield plain("to-client-escapes", raw(m.Disconnect, f'{{"type":"disconnect","reason":{escaped}}}', 0))
-    yield plain("to-daemon-escapes", raw(m.Handshake, f'{{"type":"handshake","client":{escaped}}}', 0))
-    yield plain("to-client-whole-number-for-a-number", raw(m.Draining, '{"type":"draining","within_s":5}', 0))
-    yield plain("to-client-exponents", raw(m.Draining, '{"type":"draining","within_s":12.5E-1}', 0))
-    nested = "[" * 64 + "]" * 64
-    yield plain("to-daemon-nested-64", raw(m.Credit, f'{{"type":"credit","frames":1,"novelty":{nested}}}'))
-    yield plain("to-client-nested-64", raw(m.Disconnect, f'{{"type":"disconnect","novelty":{nested}}}', 0))
-
-
-_DONE: Final = '{"type":"stream_done","seq":0,"finish":{"type":"finish","kind":"stop"}}'
+    for what, kind, payload in SOUND:
+        for to in receivers(kind):
+            yield plain(f"to-{to}-payload-{what}", raw(kind, payload))
 
 
 def streams() -> Iterator[Vector]:
