@@ -15,7 +15,7 @@ from rxlapce.cli.loop import run
 from rxlapce.cli.options import first_key, key_option
 from rxlapce.cli.screen import json_line, printable
 from rxlapce.cli.status_view import screen, summary, unwell
-from rxlapce.errors import ConnectionLost, DaemonNotRunning, RxlapceError
+from rxlapce.errors import ConfigError, ConnectionLost, DaemonNotRunning, RxlapceError
 from rxlapce.status import StatusReport
 from rxlapce.transports.key_file import SigningKey
 from rxlapce.transports.unix import default_socket_path
@@ -52,7 +52,7 @@ def status(verbose: bool, as_json: bool, watch: float | None, path: Path | None,
         return
     try:
         _, report = run(greeting(where, key))
-    except DaemonNotRunning:
+    except (DaemonNotRunning, ConfigError):
         raise
     except RxlapceError as error:
         click.echo(f"rxlapce is running, but cannot be asked: {printable(str(error))}", err=True)
@@ -103,9 +103,7 @@ async def _watch(path: Path, key: SigningKey | None, every_s: float, *, verbose:
                 if client is not None:
                     await client.aclose()
                     client = None
-                lines = [f"{_now()} not running: {printable(str(error))}"]
-                if as_json:
-                    lines = [json_line({"type": "not_running", "message": str(error)})]
+                lines = [_no_report(error, as_json=as_json)]
             if redraws:
                 lines = [_HOME + lines[0], *lines[1:]]
                 click.echo(f"{_END_OF_LINE}\n".join([*lines, _now()]) + _END_OF_LINE + _BELOW, nl=False)
@@ -116,6 +114,13 @@ async def _watch(path: Path, key: SigningKey | None, every_s: float, *, verbose:
     finally:
         if client is not None:
             await client.aclose()
+
+
+def _no_report(error: RxlapceError, *, as_json: bool) -> str:
+    if as_json:
+        return json_line({"type": "no_report", "message": str(error)})
+    word = "not running" if isinstance(error, DaemonNotRunning) else "cannot be asked"
+    return f"{_now()} {word}: {printable(str(error))}"
 
 
 def _line(report: StatusReport) -> str:

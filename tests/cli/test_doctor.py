@@ -129,12 +129,11 @@ async def test_a_daemon_that_goes_before_it_answers_is_a_problem(folder: Path) -
 @pytest.fixture
 def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
     """OpenAI is a server with the `status`, the `skew_s` and the body that the test sets."""
-    wanted: dict[str, object] = {"status": 200, "skew_s": 0.0, "asked": []}
+    asked: list[str] = []
+    wanted: dict[str, object] = {"status": 200, "skew_s": 0.0, "asked": asked}
 
     class Vendor(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked = wanted["asked"]
-            assert isinstance(asked, list)
             asked.append(f"{self.command} {self.path}")
             body = b'{"data": []}'
             self.send_response_only(int(str(wanted["status"])))

@@ -20,8 +20,16 @@ def facts(folder: Path) -> Facts:
         facts_here(folder / "d.sock", None, None),
         environ={"OPENAI_API_KEY": KEY},
         home=folder,
-        has_module=lambda name: True,
+        has_module=anything,
     )
+
+
+def anything(name: str) -> bool:
+    return bool(name)
+
+
+def nothing(name: str) -> bool:
+    return not name
 
 
 def found(check: Check, facts: Facts) -> list[Finding]:
@@ -78,12 +86,16 @@ def test_who_is_configured(facts: Facts) -> None:
 def test_a_provider_whose_package_is_missing(facts: Facts, environ: Mapping[str, str], module: str, extra: str) -> None:
     configured = with_environ(facts, **environ)
     assert one(setup.extras, configured) == Finding(Level.OK, module)
-    without = replace(configured, has_module=lambda name: name != module)
+
+    def all_but_it(name: str) -> bool:
+        return name != module
+
+    without = replace(configured, has_module=all_but_it)
     assert one(setup.extras, without).remedy == f"pip install 'rxlapce[{extra}]'"
 
 
 def test_a_provider_with_a_plain_key_needs_no_package(facts: Facts) -> None:
-    bare = replace(facts, has_module=lambda name: False)
+    bare = replace(facts, has_module=nothing)
     assert one(setup.extras, bare).said == "none is needed"
     by_key = with_environ(bare, AWS_BEARER_TOKEN_BEDROCK=KEY, AWS_REGION="us-east-1")
     assert one(setup.extras, by_key).level is Level.OK
@@ -93,7 +105,7 @@ def test_a_store_of_quotas_needs_redis(facts: Facts, folder: Path) -> None:
     (folder / "c.yaml").write_text("limits:\n  store: redis://127.0.0.1:1/0\n")
     shared = replace(facts, config=folder / "c.yaml")
     assert one(setup.extras, shared).said == "redis"
-    without = replace(shared, has_module=lambda name: False)
+    without = replace(shared, has_module=nothing)
     assert "limits.store needs redis" in one(setup.extras, without).said
 
 

@@ -192,6 +192,15 @@ def test_without_a_daemon_the_exit_code_is_1_and_the_way_to_start_one_is_told(co
         assert "start it with: rxlapce serve" in done.err
 
 
+def test_somebody_else_s_socket_is_no_daemon_of_ours(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "d.sock").touch()
+    monkeypatch.setattr(os, "geteuid", lambda: (folder / "d.sock").stat().st_uid + 1)
+    done = command("status", "--path", str(folder / "d.sock"))
+    assert (done.code, "belongs to user" in done.err) == (1, True)
+
+
 def answering(report: StatusReport) -> Callable[[RawPeer], Awaitable[None]]:
     async def script(peer: RawPeer) -> None:
         request_id, asked = await peer.receive()
@@ -242,11 +251,18 @@ def test_watching_writes_a_line_each_time(simulated: Path, arguments: tuple[str,
 
 
 @pytest.mark.heavy
-def test_watching_tells_of_a_daemon_that_is_gone_and_goes_on(folder: Path) -> None:
-    with watching(folder / "none.sock", "0.1") as process:
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [((), b" not running: no daemon at "), (("--json",), b'{"type":"no_report","message":"no daemon at ')],
+    ids=["lines", "json"],
+)
+def test_watching_tells_of_a_daemon_that_is_gone_and_goes_on(
+    folder: Path, arguments: tuple[str, ...], told: bytes
+) -> None:
+    with watching(folder / "none.sock", "0.1", *arguments) as process:
         assert process.stdout is not None
         for _ in range(2):
-            assert b" not running: no daemon at " in process.stdout.readline()
+            assert told in process.stdout.readline()
         process.send_signal(2)
         assert process.wait(10) == 130
 
