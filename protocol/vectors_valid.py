@@ -122,6 +122,15 @@ def payloads() -> Iterator[Vector]:
             yield plain(f"to-{to}-payload-{what}", raw(kind, payload))
 
 
+_SEAMED: Final[tuple[t.StreamToken, ...]] = (
+    t.Text("It"),
+    t.ToolCall(0, "c", "f", "{}"),
+    t.Text(" is"),
+    t.Seam(1, "rewind: b/m answers"),
+    t.Text(" so."),
+)
+
+
 def streams() -> Iterator[Vector]:
     """Streams by themselves and between others."""
     yield plain("to-client-stream-empty", done(1, 0))
@@ -129,15 +138,10 @@ def streams() -> Iterator[Vector]:
     yield plain("to-client-stream-broken-off", text(1, 0, "It is"), frame(m.StreamError(1, _refusal("flow")), 1))
     yield plain("to-client-id-used-again", text(1, 0, "a"), done(1, 1), text(1, 0, "b"), done(1, 1))
     said = "".join(chr(0x61 + at % 26) for at in range(100))
-    seamed = [
-        t.Text("It"),
-        t.ToolCall(0, "c", "f", "{}"),
-        t.Text(" is"),
-        t.Seam(1, "rewind: b/m answers"),
-        t.Text(" so."),
-    ]
     yield plain(
-        "to-client-stream-with-seam", *(frame(m.StreamChunk(seq, one), 2) for seq, one in enumerate(seamed)), done(2, 5)
+        "to-client-stream-with-seam",
+        *(frame(m.StreamChunk(seq, one), 2) for seq, one in enumerate(_SEAMED)),
+        done(2, 5),
     )
     long: list[Sent] = []
     ids = (3, 2**64 - 1, 5)
