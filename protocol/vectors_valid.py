@@ -138,11 +138,8 @@ def streams() -> Iterator[Vector]:
     yield plain("to-client-stream-broken-off", text(1, 0, "It is"), frame(m.StreamError(1, _refusal("flow")), 1))
     yield plain("to-client-id-used-again", text(1, 0, "a"), done(1, 1), text(1, 0, "b"), done(1, 1))
     said = "".join(chr(0x61 + at % 26) for at in range(100))
-    yield plain(
-        "to-client-stream-with-seam",
-        *(frame(m.StreamChunk(seq, one), 2) for seq, one in enumerate(_SEAMED)),
-        done(2, 5),
-    )
+    seamed = [frame(m.StreamChunk(seq, one), 2) for seq, one in enumerate(_SEAMED)]
+    yield plain("to-client-stream-with-seam", *seamed, done(2, len(seamed)))
     long: list[Sent] = []
     ids = (3, 2**64 - 1, 5)
     for seq, letter in enumerate(said):
