@@ -247,3 +247,17 @@ def test_who_speaks_is_who_has_a_stream_with_a_visible_token() -> None:
     assert (bench.totals.speaking("acme"), bench.totals.speaking("other")) == (True, False)
     stream.subscription.dispose()
     assert not bench.totals.speaking("acme")
+
+
+def test_the_tokens_alone_are_those_of_all_that_is_collected() -> None:
+    bench = Bench(max_series=2)
+    assert bench.totals.tokens() == {}
+    ended, running, other = bench.stream(), bench.stream(), bench.stream("zeta", "n")
+    ended.read(1, Text("a"), Reasoning("b"), FINISH)
+    ended.source.on_completed()
+    running.read(2, Text("c"), Text("d"))
+    other.read(3, Reasoning("e"))
+    bench.stream("zeta", "p").read(4, Text("f"))
+    assert bench.totals.tokens() == {ACME: 5, ("zeta", "n"): 1, ("zeta", OTHER): 1}
+    collected = {place: sum(totals.tokens.values()) for place, totals in bench.totals.collect().items()}
+    assert bench.totals.tokens() == collected
