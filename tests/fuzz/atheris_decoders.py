@@ -4,10 +4,12 @@ Atheris (https://github.com/google/atheris) is no dependency of the project: `pi
 runs in a child process of its own, since libFuzzer ends its process. Mutations are those of `rxlapce.testing.mutations`
 and libFuzzer's own; the rules are those of `rxlapce.testing.decoding`. What breaks a rule is counted, and its shortest
 input kept in the folder `--findings`; a table comes at the end. Targets: the APIs, `unary:` and an API for its bodies
-in one piece, `codec:` and a framing, and `codec:frame` for the project's own frames.
+in one piece, `codec:` and a framing, `codec:frame` for the project's own frames, and `wire:` for what its peers can do
+(`rxlapce.testing.wire_rules`).
 """
 
 import argparse
+import asyncio
 import hashlib
 import importlib
 import json
@@ -29,8 +31,9 @@ from zlib import crc32
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 atheris: Any = importlib.import_module("atheris")  # untyped, and not in the project's environment
 
-with atheris.instrument_imports(include=["rxlapce.codec", "rxlapce.dialects", "rxlapce.operators"]):
-    importlib.import_module("rxlapce.codec.frame")
+INSTRUMENTED = ["rxlapce.codec", "rxlapce.dialects", "rxlapce.operators", "rxlapce.transports", "rxlapce.messages"]
+with atheris.instrument_imports(include=INSTRUMENTED):
+    importlib.import_module("rxlapce.transports.handshake")
     importlib.import_module("rxlapce.providers.apis")  # all dialects, codecs and operators
 
 # After the decoders, and not instrumented.
@@ -40,8 +43,14 @@ from rxlapce.testing.corpus import CODECS, mutators  # noqa: E402
 from rxlapce.testing.decoding import decode_all_cuts, read_answer, read_error, run_codec_all_cuts  # noqa: E402
 from rxlapce.testing.mutations import edit_bytes  # noqa: E402
 from rxlapce.testing.samples import SAMPLES, UNARY  # noqa: E402
+from rxlapce.testing.wire_rules import WIRE_TARGETS, WireTarget  # noqa: E402
 
-TARGETS = [*APIS, *(f"unary:{api}" for api in APIS), *(f"codec:{name}" for name in CODECS)]
+TARGETS = [
+    *APIS,
+    *(f"unary:{api}" for api in APIS),
+    *(f"codec:{name}" for name in CODECS),
+    *(f"wire:{name}" for name in WIRE_TARGETS),
+]
 #: Instrumented code is slower, and the machine may be busy.
 SLOWER = 12.0
 MAX_INPUT_BYTES = 2**12
@@ -83,6 +92,8 @@ def target_of(name: str) -> tuple[Callable[[bytes], None], Callable[[bytes, rand
     kind, _, rest = name.rpartition(":")
     if name == "codec:frame":
         return lambda data: check_codec(rest, data), another_frame, [encode_frame(1, 0, 7, b"{}") * 3]
+    if kind == "wire":
+        return wire_target(WIRE_TARGETS[rest])
     if kind == "codec":
         mutator = mutators()[next((api for api in APIS if APIS[api].framing.name == rest), "openai.chat.completions")]
         return lambda data: check_codec(rest, data), mutator.mutate, mutator.seeds
@@ -101,6 +112,20 @@ def target_of(name: str) -> tuple[Callable[[bytes], None], Callable[[bytes, rand
         return lambda data: check_unary(rest, data), mutate, seeds
     mutator = mutators()[name]
     return lambda data: check_stream(name, data), mutator.mutate, mutator.seeds
+
+
+def wire_target(
+    target: WireTarget,
+) -> tuple[Callable[[bytes], None], Callable[[bytes, random.Random], bytes], list[bytes]]:
+    """As `target_of`, with a loop for those that need one."""
+    loop = asyncio.new_event_loop()
+
+    def mutate(data: bytes, chance: random.Random) -> bytes:
+        if chance.random() < 0.1:
+            data = chance.choice(target.seeds)
+        return target.mend(edit_bytes(data, chance)) if chance.random() < 0.7 else edit_bytes(data, chance)
+
+    return lambda data: target.check(loop, data, cuttings(data)), mutate, target.seeds
 
 
 def another_frame(data: bytes, chance: random.Random) -> bytes:
