@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-local test-sdk test-aimock test-heavy check lint bench soak lock clean
+.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy check lint bench soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,12 @@ demo: $(VENV)/.run ## Start the daemon and stream an answer through shared memor
 	@$(BIN)/rxlapce demo $(ARGS)
 
 test: $(VENV)/.test ## Run the tests (under 3 minutes)
-	@$(BIN)/python -m pytest -q -n auto -m "not local_server and not sdk and not aimock and not heavy" $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto -m "not clients and not local_server and not sdk and not aimock and not heavy" $(ARGS)
+
+test-clients: $(VENV)/.test ## Run the Rust and Neovim clients against a real daemon (skips what is not installed)
+	@for tool in cargo nvim; do command -v $$tool >/dev/null || \
+	  echo "rxlapce: WARNING: $$tool is not installed, so its client's tests are SKIPPED" >&2; done
+	@$(BIN)/python -m pytest -q -m clients $(ARGS)
 
 test-local: $(VENV)/.test $(VENV)/.server ## Run the tests against a real llama.cpp server
 	@$(BIN)/python -m pytest -q -m local_server $(ARGS)
@@ -51,7 +56,7 @@ test-aimock: $(VENV)/.test $(AIMOCK)/node_modules ## Run the tests against a moc
 	@$(BIN)/python -m pytest -q -m aimock $(AIMOCK) $(ARGS)
 
 test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -q -m "heavy and not local_server and not sdk and not aimock" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "heavy and not clients and not local_server and not sdk and not aimock" $(ARGS)
 
 check: lint test ## Lint, format, types, import layers, tests
 
