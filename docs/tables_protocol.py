@@ -1,11 +1,13 @@
 """The tables of protocol.md: what goes over the wire."""
 
 import dataclasses
+import hmac
 import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,12 @@ from rxlapce import errors, messages, requests, status, tokens
 from rxlapce.codec import frame, signing
 from rxlapce.daemon.server import DaemonSettings
 from rxlapce.transports import handshake, ring, shm, unix, writer
+
+#: What the worked example of a signed connection is made of.
+SECRET = bytes(range(0x40, 0x60))
+CLIENT_NONCE = bytes(range(32))
+DAEMON_NONCE = CLIENT_NONCE[::-1]
+HANDSHAKE = messages.encode(messages.Handshake(features=("sign",), nonce=CLIENT_NONCE.hex(), key="laptop"))
 
 
 def header() -> str:
@@ -28,11 +36,18 @@ def header() -> str:
 
 def flags() -> str:
     """The bits of a frame's flags, and which of them this version speaks."""
-    spoken = frame.Flag.STREAM_PART | frame.Flag.PRIORITY | frame.Flag.REQUEST | frame.Flag.RESPONSE
-    return table(
-        ("bit", "name", "in version 1"),
-        ((f"{flag.value:#04x}", flag.name or "", "spoken" if flag in spoken else "refused") for flag in frame.Flag),
-    )
+    flag = frame.Flag
+    meanings = {
+        flag.ZSTD: "refused; reserved for compressed payloads",
+        flag.ENCRYPTED: "refused; reserved for encrypted payloads",
+        flag.STREAM_PART: "set by the daemon on each `stream_chunk`",
+        flag.PRIORITY: "taken, without effect",
+        flag.REQUEST: "set by the client on all that it sends",
+        flag.RESPONSE: "set by the daemon on all that it sends",
+        flag.SIGNED: "a trailer of 32 bytes follows the payload; refused where no [signing](#signing) was agreed on",
+    }
+    rows = [(f"{one.value:#04x}", one.name or "", meanings[one]) for one in flag]
+    return table(("bit", "name", "in version 1"), [*rows, ("0x80", "", "refused; reserved")])
 
 
 def message_types() -> str:
@@ -41,10 +56,25 @@ def message_types() -> str:
     return table(
         ("number", "`type`", "direction", "meaning"),
         (
-            (f"`{number:#06x}`", f"`{messages.TAGS[number]}`", receivers[to], summary(message))
+            (f"`{number:#06x}`", schema_link(number, message), receivers[to], summary(message))
             for number, (message, to) in messages.TYPES.items()
         ),
     )
+
+
+def schema_link(number: int, message: type[Any]) -> str:
+    """The message's tag, leading to its JSON Schema, which is named for its class."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", message.__name__).lower()
+    return f"[`{messages.TAGS[number]}`](../protocol/schema/{name}.json)"
+
+
+def features() -> str:
+    """What a client may ask for in its handshake."""
+    meanings = {
+        handshake.DRAIN: "the daemon says [`draining`](#the-end) when it begins to stop",
+        handshake.SIGN: "[signing](#signing); granted where the daemon has a key of the name in `key`",
+    }
+    return table(("feature", "with it"), ((f"`{name}`", meaning) for name, meaning in sorted(meanings.items())))
 
 
 def members(kind: type[Any]) -> list[tuple[str, str, str]]:
@@ -278,6 +308,38 @@ def chunk_bytes() -> str:
     return hex_dump(frame.encode_frame(number, flags, 7, messages.encode(message)))
 
 
+def signing_keys() -> str:
+    """What the keys of the worked example are derived from, and what they are."""
+    keys = signing.derive_keys(SECRET, CLIENT_NONCE, DAEMON_NONCE, HANDSHAKE)
+    told = {
+        "secret": SECRET.hex(),
+        "client's nonce": CLIENT_NONCE.hex(),
+        "daemon's nonce": DAEMON_NONCE.hex(),
+        "prk": hmac.digest(CLIENT_NONCE + DAEMON_NONCE, SECRET, "sha256").hex(),
+        "said": sha256(HANDSHAKE).hexdigest(),
+        "key of `client`": keys.client.hex(),
+        "key of `daemon`": keys.daemon.hex(),
+        "key of `ring`": keys.ring.hex(),
+    }
+    rows = [(name, f"`{value}`") for name, value in told.items()]
+    return (
+        f"Payload of the handshake: `{HANDSHAKE.decode()}`\n\n{table(('what', 'bytes, in hexadecimal digits'), rows)}"
+    )
+
+
+def signed_bytes() -> str:
+    """A client's first two frames behind a handshake, as one signed batch."""
+    keys = signing.derive_keys(SECRET, CLIENT_NONCE, DAEMON_NONCE, HANDSHAKE)
+    out = bytearray()
+    last = 0
+    for request_id, message in ((1, messages.Status()), (2, messages.Cancel())):
+        last = len(out)
+        number = messages.NUMBERS[type(message)]
+        frame.append_frame(out, number, int(frame.Flag.REQUEST), request_id, messages.encode(message))
+    signing.Signer(keys.client).seal(out, len(out), len(out) - last)
+    return hex_dump(bytes(out)).replace("```text", "```hex")
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "header": header,
     "flags": flags,
@@ -291,6 +353,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "protocol-errors": protocol_errors,
     "limits": limits,
     "ring": ring_fields,
+    "features": features,
     "handshake-bytes": handshake_bytes,
+    "signing-keys": signing_keys,
+    "signed-bytes": signed_bytes,
     "chunk-bytes": chunk_bytes,
 }

@@ -20,13 +20,15 @@ from rxlapce.codec.frame import Flag, Frame, FrameDecoder
 from rxlapce.messages import Handshake, StreamChunk, StreamDone, decode
 from rxlapce.testing.peer import RawPeer, fake_daemon
 from rxlapce.tokens import Finish, FinishKind, Seam, StreamToken, Text, ToolCall
-from rxlapce.transports.shm import Descriptors
+from rxlapce.transports.shm import Descriptors, shm_unavailable
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: The model that the snippets ask, at a pace for tests.
 FAST = "simulator/sim:tps=0"
+
+needs_ring = pytest.mark.skipif(shm_unavailable() is not None, reason="this system has no shared memory for rings")
 
 
 def snippets(document: str) -> list[str]:
@@ -76,8 +78,9 @@ async def test_readme_s_daemon_example_prints_the_whole_answer(daemon: Path) -> 
     assert len(said) > 500
 
 
-async def test_client_of_the_protocol_s_document_prints_the_whole_answer(daemon: Path) -> None:
-    (program,) = snippets("docs/protocol.md")
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=needs_ring)], ids=["socket", "shm"])
+async def test_client_of_the_protocol_s_document_prints_the_whole_answer(daemon: Path, which: int) -> None:
+    program = snippets("docs/protocol.md")[which]
     assert "rxlapce" not in re.sub(r"rxlapce[/-]", "", program).replace("RXLAPCE_SOCKET", ""), "it imports none of ours"
     said = await run_python(program, RXLAPCE_SOCKET=str(daemon), MODEL=FAST)
     assert said == await answer_of(daemon, "What is backpressure?")
@@ -93,7 +96,7 @@ async def test_client_of_the_protocol_s_document_prints_the_whole_answer(daemon:
     ],
 )
 async def test_client_of_the_protocol_s_document_obeys_seams(tmp_path: Path, reason: str, printed: str) -> None:
-    (program,) = snippets("docs/protocol.md")
+    program, _ = snippets("docs/protocol.md")
     said = Text("It"), ToolCall(0, "c", "f", "{}"), Text(" is")
     tokens: list[StreamToken] = [*said, Seam(1, reason), Text(" so.")]
 
