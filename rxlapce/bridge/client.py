@@ -1,7 +1,7 @@
 """The connection of an editor to the daemon."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +26,7 @@ from rxlapce.messages import (
     CompleteStream,
     Credit,
     Disconnect,
+    Draining,
     HandshakeAck,
     Heartbeat,
     ModelList,
@@ -58,7 +59,8 @@ class Client:
     """An editor's connection: many requests at once, on one loop. Use as an async context manager, or `aclose` it.
 
     When the daemon goes away, every request under way ends in `ConnectionLost` within a loop turn of the socket's end,
-    after the tokens that had arrived.
+    after the tokens that had arrived. A daemon that stops in order says so before (`draining`, `on_draining`): requests
+    under way may finish, new ones are refused there, and a client that has more to ask connects anew.
     """
 
     def __init__(self, agreed: Agreed, linger_s: float = 0.0) -> None:
@@ -67,6 +69,10 @@ class Client:
         self.chunks = 0
         self.sequence_gaps = 0
         self.closed = asyncio.Event()
+        self.draining = False
+        """Whether the daemon has said that it takes no new requests here."""
+        self.on_draining: Callable[[float], None] | None = None
+        """Called when `draining` becomes true, with the seconds that requests under way may still take."""
         self._next_id = 1
         self._streams: dict[int, Incoming] = {}
         self._unary: dict[int, asyncio.Future[WireMessage]] = {}
@@ -101,6 +107,11 @@ class Client:
     def ring(self) -> ShmReceiver | None:
         """The shared ring's reading side, for its counters; None on a socket."""
         return self._ring
+
+    @property
+    def lost(self) -> RxlapceError | None:
+        """Why nothing more can be asked here; None while it can."""
+        return self._lost
 
     @property
     def open_requests(self) -> int:
@@ -258,10 +269,22 @@ class Client:
                     waiter.set_result(message)
             case Disconnect():
                 self._goodbye = message.reason
+            case Draining():
+                self._on_draining(message.within_s)
             case ProtocolFailure():
                 raise ProtocolError(f"the daemon says that this side broke the protocol: {message.message}")
             case _:
                 raise ProtocolError(f"a {type(message).__name__} is not expected after the handshake")
+
+    def _on_draining(self, within_s: float) -> None:
+        if self.draining:
+            return
+        self.draining = True
+        if self.on_draining is not None:
+            try:
+                self.on_draining(within_s)
+            except Exception as error:  # noqa: BLE001 - as above: the connection serves others too
+                report(error, 0)
 
     def _in_sequence(self, request_id: int, seq: int) -> Incoming | None:
         """The stream of a frame; None for one that was cancelled here, whose last frames are still coming."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rxlapce.bridge.client import Client
 from rxlapce.messages import NUMBERS, Handshake, TransportName
-from rxlapce.transports.handshake import client_handshake
+from rxlapce.transports.handshake import DRAIN, client_handshake
 from rxlapce.transports.key_file import SigningKey
 from rxlapce.transports.shm import shm_unavailable
 from rxlapce.transports.unix import attach, default_socket_path
@@ -32,7 +32,8 @@ async def connect(
     wanted: TransportName = "socket" if transport == "shm" and shm_unavailable() else transport
     sock = connect_socket(path or default_socket_path(), timeout_s)
     try:
-        agreed = await client_handshake(sock, Handshake(client=client, transport=wanted), timeout_s, key)
+        handshake = Handshake(client=client, transport=wanted, features=(DRAIN,))
+        agreed = await client_handshake(sock, handshake, timeout_s, key)
         made = Client(agreed, linger_s)
     except BaseException:
         sock.close()
