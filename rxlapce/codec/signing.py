@@ -126,7 +126,6 @@ class SignedFrameDecoder:
         "_batch",
         "_batch_bytes",
         "_held",
-        "_in_frame",
         "_known",
         "_mac",
         "_macs",
@@ -151,29 +150,32 @@ class SignedFrameDecoder:
         self._mac = self._macs.begin()
         self._batch: list[Frame] = []
         self._batch_bytes = 0
-        self._held = bytearray()
-        self._in_frame = False
-        """Whether the header of the frame that `_held` begins with was checked."""
+        self._held = bytearray()  # the start of a frame that is not whole
         self._need = HEADER_BYTES  # bytes that `_held` must have before it can be read further
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
         """The frames that `data` proves, in order. Raises the `error` that an earlier call has set."""
         if self.error is not None:
             raise self.error
-        self._held += data
+        held = self._held
         frames: list[Frame] = []
-        at = 0
         try:
-            while len(self._held) - at >= self._need:
-                at = self._step(at, frames)
-            if not self._in_frame:
-                check_start(self._held[at:])
+            if held:
+                held += data
+                if len(held) < self._need:
+                    check_start(held[:HEADER_BYTES])
+                    return frames
+                data = bytes(held)
+                held.clear()
+            elif not isinstance(data, bytes):
+                data = bytes(data)
+            at = self._read_frames(data, frames)
+            if at < len(data):
+                held += data[at:]
         except FrameError as error:
-            self.error = error.with_traceback(None)
+            self.error = error.with_traceback(None)  # its frames would keep the bytes alive
             self._batch.clear()
-            self._held.clear()
-            return frames
-        del self._held[:at]
+            held.clear()
         return frames
 
     def close(self) -> None:
@@ -187,34 +189,37 @@ class SignedFrameDecoder:
             )
             raise self.error
 
-    def _step(self, at: int, frames: list[Frame]) -> int:
-        """Read a header, or the whole frame behind one, at `at`; return where the next step begins."""
-        held = self._held
-        if not self._in_frame:
-            self._in_frame = True
-            header = bytes(held[at : at + HEADER_BYTES])
-            self._need += check_header(header, self._known, self.max_payload_bytes, _REFUSED)
-            if header[_FLAGS_AT] & SIGNED:
-                self._need += TRAILER_BYTES
-            return at
-        end = at + self._need
-        self._in_frame, self._need = False, HEADER_BYTES
-        signed = held[at + _FLAGS_AT] & SIGNED
-        data = bytes(held[at : end - TRAILER_BYTES if signed else end])
-        self._batch.append(checked_frame(data))
-        self._batch_bytes += len(data)
-        self._mac.update(data)
-        if signed:
-            self._prove(bytes(held[end - TRAILER_BYTES : end]))
-            frames += self._batch
-            self._batch.clear()
-            self._batch_bytes = 0
-        elif self._batch_bytes >= MAX_BATCH_BYTES:
-            raise BadSignature(
-                f"{self._batch_bytes:,} bytes in {len(self._batch)} frames without a signature; a batch that has "
-                f"{MAX_BATCH_BYTES:,} must be signed"
-            )
-        return end
+    def _read_frames(self, data: bytes, frames: list[Frame]) -> int:
+        """Read from the start of `data`, where a frame starts; return where the first that is not whole begins."""
+        known, max_bytes, size, batch = self._known, self.max_payload_bytes, len(data), self._batch
+        at = unread = 0  # `unread`: from where on the MAC has not seen the bytes
+        while size - at >= HEADER_BYTES:
+            length = check_header(data[at : at + HEADER_BYTES], known, max_bytes, _REFUSED)
+            signed = data[at + _FLAGS_AT] & SIGNED
+            end = at + HEADER_BYTES + length
+            self._need = HEADER_BYTES + length + (TRAILER_BYTES if signed else 0)
+            if at + self._need > size:
+                break
+            batch.append(checked_frame(data[at:end]))
+            self._batch_bytes += end - at
+            at = end
+            if signed:
+                self._mac.update(data[unread:end])
+                at = unread = end + TRAILER_BYTES
+                self._prove(data[end:at])
+                frames += batch
+                batch.clear()
+                self._batch_bytes = 0
+            elif self._batch_bytes >= MAX_BATCH_BYTES:
+                raise BadSignature(
+                    f"{self._batch_bytes:,} bytes in {len(batch)} frames without a signature; a batch that has "
+                    f"{MAX_BATCH_BYTES:,} must be signed"
+                )
+        else:
+            self._need = HEADER_BYTES
+            check_start(data[at:])
+        self._mac.update(data[unread:at])
+        return at
 
     def _prove(self, trailer: bytes) -> None:
         if not hmac.compare_digest(self._mac.digest(), trailer):
