@@ -94,8 +94,7 @@ class ModelLists:
             late = _Known(
                 (), f"{name} gave no list within {self._deadline_s:g} s", self._clock() + self._keep_failure_s
             )
-            if not self._asking[name].locked():  # else it is somebody else who still asks
-                self._known[name] = late
+            self._known[name] = late  # who asks began before all who wait for it, and so is the first to be late
             return late
 
     async def _asked(self, name: str) -> _Known:

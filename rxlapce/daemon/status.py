@@ -90,7 +90,6 @@ class StatusReporter:
     def request_began(self) -> None:
         """A request that may make tokens has begun."""
         if self._timer is None and not self._closed:
-            self._window.clear()
             self._look_again()
 
     def close(self) -> None:

@@ -178,6 +178,14 @@ def test_a_refused_key_and_a_wrong_clock(vendor: dict[str, object], folder: Path
     assert "behind 127.0.0.1" in clock.said
 
 
+def test_a_provider_with_nothing_that_is_free_to_ask_is_told(vendor: dict[str, object], folder: Path) -> None:
+    (folder / "c.yaml").write_text("providers:\n  mine:\n    base_url: http://127.0.0.1:1/v1\n    models_path: null\n")
+    facts = facts_here(folder / "d.sock", folder / "c.yaml", None)
+    found = [finding for _, finding in examined(facts, ONLINE)]
+    assert [finding.level for finding in found] == [Level.OK, Level.WARNING, Level.OK]
+    assert found[1].said.startswith("mine has no endpoint that is free of charge")
+
+
 def test_a_server_that_is_not_there_tells_no_time(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     (finding,) = online(folder)

@@ -1,6 +1,7 @@
 """The doctor's checks of the machine, each where all is well and where it is not."""
 
 import errno
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -105,20 +106,32 @@ def test_the_runtime_folder(facts: Facts, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"), [(0o1777, Level.WARNING), (0o755, Level.WARNING), (0o777, Level.PROBLEM)]
+    ("mode", "expected"),
+    [(0o1777, Level.WARNING), (0o755, Level.WARNING), (0o777, Level.PROBLEM), (0o770, Level.PROBLEM)],
 )
 def test_where_the_socket_is_in_tmp(facts: Facts, folder: Path, mode: int, expected: Level) -> None:
     folder.chmod(mode)
     assert level(system.runtime_dir, replace(facts, environ={}, tmp=folder)) is expected
 
 
+def test_somebody_else_s_tmp_is_a_problem(facts: Facts, folder: Path) -> None:
+    if facts.uid == 0:
+        os.chown(folder, 4711, -1)
+    elsewhere = replace(facts, environ={}, tmp=folder, uid=folder.stat().st_uid + 1)
+    assert level(system.runtime_dir, elsewhere) is Level.PROBLEM
+
+
 def test_the_socket_s_path(facts: Facts, folder: Path) -> None:
     assert level(system.socket_path, facts) is Level.OK
     assert "makes it" in found(system.socket_path, replace(facts, path=folder / "new" / "d.sock")).said
-    long = folder / ("x" * 107)
+    longest = folder / ("x" * (107 - len(str(folder)) - 1))
+    assert level(system.socket_path, replace(facts, path=longest)) is Level.OK
+    long = longest.with_name(longest.name + "x")
     assert "107 is the most" in found(system.socket_path, replace(facts, path=long)).said
     (folder / "link").symlink_to(folder)
     assert "no folder" in found(system.socket_path, replace(facts, path=folder / "link" / "d.sock")).said
+    (folder / "dangling").symlink_to(folder / "gone")
+    assert "no folder" in found(system.socket_path, replace(facts, path=folder / "dangling" / "d.sock")).said
     folder.chmod(0o755)
     assert found(system.socket_path, facts).remedy.startswith(f"chmod 700 {folder}")
 
@@ -157,6 +170,7 @@ def test_open_files(facts: Facts, limit: int, expected: Level) -> None:
         ("[Service]\nExecStart={folder}/rxlapce serve\n", Level.OK, "rxlapce"),
         ("[Service]\nExecStart=-'{folder}/rxlapce' serve\n", Level.OK, "rxlapce"),
         ("[Service]\nExecStart={folder}/gone serve\n", Level.PROBLEM, "not there"),
+        ("[Service]\nExecStart={folder}/gone\nExecStart={folder}/rxlapce serve\n", Level.OK, "rxlapce"),
         ("[Service]\n", Level.PROBLEM, "starts nothing"),
     ],
 )

@@ -267,6 +267,29 @@ def test_watching_tells_of_a_daemon_that_is_gone_and_goes_on(
         assert process.wait(10) == 130
 
 
+@pytest.mark.heavy
+async def test_watching_goes_on_with_the_next_daemon(folder: Path) -> None:
+    path = folder / "d.sock"
+
+    async def once(peer: RawPeer) -> None:
+        request_id, _ = await peer.receive()
+        peer.send(WELL, request_id)
+
+    async with fake_daemon(path, once):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-W", "error", "-m", "rxlapce", "status", "--path", str(path), "--watch", "0.1", "--json",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert json.loads(await process.stdout.readline())["type"] == "status_report"
+    assert json.loads(await process.stdout.readline())["type"] == "no_report"
+    async with fake_daemon(path, once):
+        while json.loads(await process.stdout.readline())["type"] != "status_report":
+            pass
+    process.send_signal(2)
+    assert await process.wait() == 130
+
+
 def test_watching_on_a_terminal_redraws_in_place(simulated: Path) -> None:
     ours, theirs = pty.openpty()
     with watching(simulated, "0.1", stdout=theirs) as process:

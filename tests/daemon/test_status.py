@@ -1,10 +1,11 @@
 """What a daemon says when it is asked how it is, while it streams, drains, refuses and does nothing."""
 
 import asyncio
+import io
 import json
 import os
 import resource
-from collections.abc import Mapping
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,8 @@ import rxlapce
 from rxlapce.bridge import connect
 from rxlapce.codec.frame import Flag, encode_frame
 from rxlapce.daemon.bounds import Limits
-from rxlapce.daemon.load import NoLoad
 from rxlapce.daemon.server import Daemon, DaemonSettings
-from rxlapce.daemon.status import StatusReporter, memory_bytes
+from rxlapce.daemon.status import memory_bytes
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.messages import (
     NUMBERS,
@@ -40,6 +40,7 @@ from rxlapce.testing.asking import Collected, ask, simulated
 from rxlapce.testing.daemons import EmbeddedDaemon, bare, embedded_daemon
 from rxlapce.testing.peer import RawPeer
 from rxlapce.testing.processes import descriptors, resident_bytes, until
+from rxlapce.transports.unix import attach
 
 both_ways = pytest.mark.parametrize("transport", ["shm", "socket"])
 #: What does not depend on the loop: unread bytes do, as its transports hold some.
@@ -157,6 +158,30 @@ async def test_a_slow_client_s_unread_bytes_are_told(embedded: EmbeddedDaemon) -
         assert told.ring_bytes == 0
 
 
+async def test_what_waits_in_the_transport_and_before_it_is_unread() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        connection = await attach(ours, lambda _: None, lambda _: None)
+        for _ in range(32):
+            connection.writer.send(NUMBERS[StreamChunk], 0, 1, bytes(65536))
+        connection.writer.flush()
+        assert connection.unread_bytes > connection.writer.pending_bytes > 1 << 20
+        connection.abort()
+
+
+async def test_what_finds_no_room_in_a_ring_is_unread(simulator: Simulator, path: Path) -> None:
+    settings = DaemonSettings(path=path, ring_bytes=4096)
+    async with embedded_daemon(settings, *simulated(simulator.base_url)) as embedded, await connect(path) as reader:
+        assert reader.ring is not None
+        reader.ring.pause()
+        stream = Collected(reader.chat_stream(ask("tokens=2000", provider="openai")))
+        (session,) = embedded.daemon.sessions
+        await until(lambda: session.status().ring_bytes == 4096 and session.status().unread_bytes > 4096)
+        reader.ring.resume()
+        assert await stream.end() is None
+
+
 async def test_what_waits_in_a_ring_is_told(embedded: EmbeddedDaemon) -> None:
     async with (
         await connect(embedded.path, transport="shm") as reader,
@@ -214,6 +239,23 @@ async def test_a_question_counts_as_a_request_and_can_be_cancelled(embedded: Emb
         peer.send(Models(), 4)
         await asked.wait()
     await until(lambda: embedded.daemon.requests == 0 and not len(embedded.daemon.tasks))
+
+
+@one_loop
+async def test_a_question_is_not_told_in_the_log(path: Path) -> None:
+    said = io.StringIO()
+    daemon = Daemon(DaemonSettings(path=path), log=logger(said, level="debug", as_json=True))
+    await daemon.start()
+    async with await connect(path) as client:
+        await client.status()
+        await client.models()
+    await daemon.stop(drain_s=0)
+    assert [json.loads(line)["event"] for line in said.getvalue().splitlines()] == [
+        "daemon_listening",
+        "client_connected",
+        "client_gone",
+        "daemon_stopped",
+    ]
 
 
 @one_loop
@@ -294,76 +336,3 @@ async def test_a_client_s_long_name_is_told_cut(embedded: EmbeddedDaemon) -> Non
         _, report = await peer.receive()
         assert isinstance(report, StatusReport)
         assert report.clients[0].client == "n" * 128
-
-
-# -- rates ------------------------------------------------------------------------------------------------------------
-
-
-class Counting(NoLoad):
-    """A load whose tokens the test counts."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.looks = 0
-
-    def tokens(self) -> Mapping[str, int]:
-        self.looks += 1
-        return dict(self.counts)
-
-    async def looked(self, reporter: StatusReporter) -> None:
-        """Return when `reporter` has looked once more, or has stopped to."""
-        seen = self.looks
-        await until(lambda: self.looks > seen or not reporter.looks_on)
-
-
-class Time:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@one_loop
-async def test_the_rate_is_that_of_the_last_seconds_and_an_idle_daemon_looks_at_nothing(path: Path) -> None:
-    daemon = Daemon(DaemonSettings(path=path))
-    load, time = Counting(), Time()
-    daemon.handlers.load = load
-    reporter = StatusReporter(daemon, clock=time, step_s=0.001)
-    assert not reporter.looks_on
-    reporter.request_began()
-    load.counts = {"a/m": 100}
-    time.now_s = 4.0
-    report = reporter.report()
-    assert (report.window_s, report.tokens_per_s, report.uptime_s) == (4.0, 25.0, 4.0)
-    for now_s in range(5, 40):  # nothing runs, nothing grows: after the window nobody looks any more
-        time.now_s = float(now_s)
-        await load.looked(reporter)
-    assert not reporter.looks_on
-    assert reporter.report().tokens_per_s == 0.0
-    time.now_s = 1000.0
-    reporter.request_began()
-    load.counts = {"a/m": 150}
-    time.now_s = 1005.0
-    assert reporter.report().tokens_per_s == 10.0
-    reporter.close()
-    reporter.request_began()
-    assert not reporter.looks_on
-
-
-@one_loop
-async def test_the_first_report_of_a_stream_has_its_rate_and_the_timer_ends_with_the_daemon(
-    embedded: EmbeddedDaemon,
-) -> None:
-    async with await connect(embedded.path) as client:
-        assert not embedded.daemon.status.looks_on
-        await client.status()
-        assert not embedded.daemon.status.looks_on
-        stream = Collected(client.chat_stream(ask("tokens=100000,tps=2000", provider="openai")))
-        await stream.until(50)
-        report = await client.status()
-        assert report.tokens_per_s >= 49
-        assert of(report, "openai/sim:tokens=100000,tps=2000").tokens_per_s == report.tokens_per_s
-        assert embedded.daemon.status.looks_on
-        stream.dispose()
-    await embedded.daemon.stop(drain_s=0)
-    assert not embedded.daemon.status.looks_on
