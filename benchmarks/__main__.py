@@ -6,17 +6,14 @@ by pair, so that it holds when the machine's speed drifts. Prints medians with t
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.children import child, said, tell
+from benchmarks.children import child, said, serve, tell
 from benchmarks.cpu import cpu_seconds
+from benchmarks.figures import machine, progress, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,36 +50,18 @@ def aiohttp_alone(url: str, case: Case) -> float:
 def daemon(url: str, case: Case, options: argparse.Namespace, folder: Path) -> tuple[float, int]:
     """The daemon's CPU microseconds a token, and the reader's wake-ups."""
     path = folder / "daemon.sock"
-    read, write = os.pipe()
-    command = [sys.executable, "-m", "rxlapce", "serve", "--path", str(path), "--base-url", url]
-    process = subprocess.Popen(
-        # Without a quota: the replay server takes whatever comes, and more than 60 requests a minute do.
-        [*command, "--rate-limit", "0", "--log-level", "error", "--ready-fd", str(write), "--drain", "0"],
-        pass_fds=(write,),
-    )
-    os.close(write)
-    try:
-        os.read(read, 16)
+    with serve(path, "--base-url", url) as pid:
         arguments = (str(path), case.model, str(case.streams), options.transport, str(options.linger_ms))
         with child(READERS[options.reader], *arguments) as editor:
             said(editor)
-            before = cpu_seconds(process.pid)
+            before = cpu_seconds(pid)
             tell(editor)
             count, wakeups = said(editor).split()
-            used = cpu_seconds(process.pid) - before
+            used = cpu_seconds(pid) - before
             tell(editor)
-        if int(count) != case.streams * case.tokens:
-            raise RuntimeError(f"{count} tokens arrived of {case.streams * case.tokens}")
-        return used * 1e6 / int(count), int(wakeups)
-    finally:
-        os.close(read)
-        process.terminate()
-        process.wait()
-
-
-def spread(values: list[float]) -> str:
-    """Median (min to max)."""
-    return f"{statistics.median(values):6.2f} ({min(values):.2f}-{max(values):.2f})"
+    if int(count) != case.streams * case.tokens:
+        raise RuntimeError(f"{count} tokens arrived of {case.streams * case.tokens}")
+    return used * 1e6 / int(count), int(wakeups)
 
 
 def main() -> None:
@@ -97,8 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
     shown = sys.stderr if options.json else sys.stdout
-    machine = f"CPython {platform.python_version()}, {os.cpu_count()} CPUs"
-    print(f"CPU us a token, user + system; {options.transport}, read by {options.reader}; {machine}", file=shown)
+    print(f"CPU us a token, user + system; {options.transport}, read by {options.reader}; {machine()}", file=shown)
     print(f"{rounds} rounds; median (min-max)", file=shown)
     print(f"{'case':30} {'aiohttp alone':>22} {'rxlapce daemon':>22} {'ratio':>20}  wake-ups", file=shown)
     with child("benchmarks.replay") as replay, tempfile.TemporaryDirectory() as folder:
@@ -108,10 +86,12 @@ def main() -> None:
             alone: list[float] = []
             ours: list[float] = []
             wakeups = 0
-            for _ in range(rounds):
+            for index in range(rounds):
+                progress(f"{case.name}: round {index + 1} of {rounds}")
                 alone.append(aiohttp_alone(url, size))
                 cost, wakeups = daemon(url, size, options, Path(folder))
                 ours.append(cost)
+            progress("")
             ratios = [b / a for a, b in zip(alone, ours, strict=True)]
             if options.json:
                 print(json.dumps({"case": case.name, "aiohttp_us": alone, "rxlapce_us": ours, "ratio": ratios}))

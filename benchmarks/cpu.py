@@ -1,6 +1,7 @@
-"""CPU time of a process, user and system."""
+"""What a process has had of the machine: CPU time, user and system, and memory."""
 
 import os
+import re
 from pathlib import Path
 
 
@@ -11,3 +12,9 @@ def cpu_seconds(pid: int | None = None) -> float:
     """
     tasks = Path(f"/proc/{pid or os.getpid()}/task")
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+
+
+def private_kib(pid: int) -> int:
+    """KiB that would be free if the process ended (USS)."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(kib) for kib in re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", text, re.MULTILINE))

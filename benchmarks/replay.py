@@ -61,9 +61,10 @@ class Replay(asyncio.Protocol):
         found = MODEL.search(self.received)
         if found is None or not self.received.rstrip().endswith(b"}"):
             return
-        self.received = b""
         self.left, self.rate = int(found[1]), int(found[2] or 0)
         self.write(HEAD)
+        self.begun(self.received)
+        self.received = b""
         if self.rate:
             loop = asyncio.get_running_loop()
             # Spread the streams over the interval by their ports, as real ones are.
@@ -71,6 +72,13 @@ class Replay(asyncio.Protocol):
             self.timer = loop.call_at(self.due, self.paced)
         else:
             self.full_speed()
+
+    def begun(self, request: bytes) -> None:
+        """A new answer begins."""
+
+    def events(self, count: int) -> bytes:
+        """The next events; `left` are those after them."""
+        return BATCH if count == BATCH_EVENTS else ONE * count
 
     def write(self, data: bytes) -> None:
         """Write unless the reader has gone."""
@@ -82,14 +90,14 @@ class Replay(asyncio.Protocol):
         while self.left and not self.paused:
             count = min(self.left, BATCH_EVENTS)
             self.left -= count
-            self.write(BATCH if count == BATCH_EVENTS else ONE * count)
+            self.write(self.events(count))
             if not self.left:
                 self.write(END)
 
     def paced(self) -> None:
         """Write one event, and come again."""
-        self.write(ONE)
         self.left -= 1
+        self.write(self.events(1))
         if not self.left:
             self.write(END)
             return
