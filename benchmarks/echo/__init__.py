@@ -1,0 +1,1 @@
+"""Round trips of heartbeats between many clients and one daemon."""
