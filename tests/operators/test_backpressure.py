@@ -417,7 +417,16 @@ def test_text_that_had_to_wait_goes_on_as_one_piece_and_the_rest_as_it_came() ->
     bench.source.on_next(text("straight"))
     bench.downstream.close("test")
     call = [ToolCall(0, "c1", "f", '{"a"'), ToolCall(0, None, None, ": 1}")]
-    waiting = [text("ab"), text("cd"), text("ef", 1), *call, text("12345"), text("678"), text("9"), FINISH]
+    waiting: list[StreamToken] = [
+        text("ab"),
+        text("cd"),
+        text("ef", 1),
+        *call,
+        text("12345"),
+        text("678"),
+        text("9"),
+        FINISH,
+    ]
     for token in waiting:
         bench.source.on_next(token)
     assert bench.got == [text("straight")]
