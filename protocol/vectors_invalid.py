@@ -30,7 +30,7 @@ MAX_PAYLOAD_BYTES: Final = 10 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Bytes, the error that they are, and how many frames are taken before it; `key` where they are signed."""
+    """Bytes and the error that they are; where they are signed, the key, and how many frames are proved before it."""
 
     name: str
     data: bytes
@@ -72,14 +72,14 @@ def headers() -> Iterator[Refused]:
         yield Refused(f"to-{to}-magic-first-byte", b"\x00", "BadMagic")
         yield Refused(f"to-{to}-magic-last-byte", flipped(good, 3)[:4], "BadMagic")
         yield Refused(f"to-{to}-magic-big-endian", good[3::-1] + good[4:], "BadMagic")
-        yield Refused(f"to-{to}-magic-of-second-frame", good + b"CPA\x00", "BadMagic", frames=1)
+        yield Refused(f"to-{to}-magic-of-second-frame", good + b"CPA\x00", "BadMagic")
         yield Refused(f"to-{to}-http", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "BadMagic")
         for version in (0, 2, 255):
             yield Refused(f"to-{to}-version-{version}", header(sound, version=version)[:5], "BadVersion")
         for flag in (0x01, 0x02, 0x40, 0x80):
             refused = replace(sound, flags=sound.flags | flag)
             yield Refused(f"to-{to}-flags-{flag:02x}", header(refused), "BadFlags")
-            yield Refused(f"to-{to}-flags-{flag:02x}-whole", good + frame_bytes(refused), "BadFlags", frames=1)
+            yield Refused(f"to-{to}-flags-{flag:02x}-whole", good + frame_bytes(refused), "BadFlags")
         for length in (MAX_PAYLOAD_BYTES + 1, 2**32 - 1):
             yield Refused(f"to-{to}-length-{length}", header(sound, length=length), "FrameTooLarge")
         worst = Sent(0xFFFF, 0xFF, 0, b"")
@@ -105,7 +105,7 @@ def checksums() -> Iterator[Refused]:
         yield Refused(f"to-{to}-checksum-flags", flipped(good, 5, 0x08), "BadChecksum")
         shorter = header(sound, length=len(sound.payload) - 1, checksum=int.from_bytes(good[20:24], "little"))
         yield Refused(f"to-{to}-checksum-length", shorter + sound.payload, "BadChecksum")
-        yield Refused(f"to-{to}-checksum-of-second-frame", good + flipped(good, -1), "BadChecksum", frames=1)
+        yield Refused(f"to-{to}-checksum-of-second-frame", good + flipped(good, -1), "BadChecksum")
         garbage = replace(sound, payload=b"{")
         yield Refused(f"to-{to}-checksum-before-payload", flipped(frame_bytes(garbage), 20), "BadChecksum")
 
@@ -116,7 +116,7 @@ def ends() -> Iterator[Refused]:
         good = frame_bytes(sound)
         for what, size in (("magic", 2), ("header", 12), ("checksum", 23), ("payload-none", 24), ("payload", -1)):
             yield Refused(f"to-{to}-ends-in-{what}", good[:size], "TruncatedFrame")
-        yield Refused(f"to-{to}-ends-in-second-frame", good + good[:-3], "TruncatedFrame", frames=1)
+        yield Refused(f"to-{to}-ends-in-second-frame", good + good[:-3], "TruncatedFrame")
 
 
 def types() -> Iterator[Refused]:
@@ -155,7 +155,7 @@ def sequences() -> Iterator[Refused]:
     )
     for what, frames in told:
         data = b"".join(map(frame_bytes, frames))
-        yield Refused(f"to-client-sequence-{what}", data, "SequenceGap", frames=len(frames) - 1)
+        yield Refused(f"to-client-sequence-{what}", data, "SequenceGap")
 
 
 def signatures() -> Iterator[Refused]:
@@ -239,7 +239,7 @@ def signed_frames() -> Iterator[Refused]:
     for what, data, error, taken in told:
         yield Refused(f"to-client-signed-{what}", data, error, taken, RING)
     yield Refused("to-client-signed-without-agreement", good, "BadFlags")
-    yield Refused("to-daemon-signed-without-agreement", first_batches()[0], "BadFlags", frames=1)
+    yield Refused("to-daemon-signed-without-agreement", first_batches()[0], "BadFlags")
 
 
 def handshakes() -> Iterator[Refused]:

@@ -35,6 +35,7 @@ SIGNED: Final[dict[str, Any]] = json.loads((VECTORS / "signing.json").read_text(
 VALID: Final = sorted(file.stem for file in (VECTORS / "valid").glob("*.bin"))
 INVALID: Final = sorted(file.stem for file in (VECTORS / "invalid").glob("*.bin"))
 HANDSHAKES: Final = [name for name in INVALID if "-handshake-" in name]
+WITHOUT_HANDSHAKES: Final = [name for name in INVALID if name not in HANDSHAKES]
 #: Longer ones are split at places around their frames' borders only.
 SPLIT_EVERYWHERE_BYTES: Final = 4096
 
@@ -157,30 +158,49 @@ def test_every_error_of_the_table_but_those_without_bytes_has_vectors() -> None:
 # -- reading them -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", VALID)
-def test_valid_vector_is_read_alike_however_it_is_cut(name: str) -> None:
+def check_valid(name: str) -> None:
     data = (VECTORS / "valid" / f"{name}.bin").read_bytes()
     expected = json.loads((VECTORS / "valid" / f"{name}.json").read_text())
     whole, error = run_decoder("valid", name, [data])
-    assert error is None
-    assert [shown(frame) for frame in whole] == expected
-    assert read_messages(name, whole) == (len(expected), None)
+    assert error is None, name
+    assert [shown(frame) for frame in whole] == expected, name
+    assert read_messages(name, whole) == (len(expected), None), name
     for pieces in ways_to_cut(data):
-        assert run_decoder("valid", name, pieces) == (whole, None)
+        assert run_decoder("valid", name, pieces) == (whole, None), name
 
 
-@pytest.mark.parametrize("name", [name for name in INVALID if name not in HANDSHAKES])
-def test_invalid_vector_is_refused_alike_however_it_is_cut(name: str) -> None:
+def check_invalid(name: str) -> None:
     data = (VECTORS / "invalid" / f"{name}.bin").read_bytes()
     told = json.loads((VECTORS / "invalid" / f"{name}.json").read_text())
     frames, error = run_decoder("invalid", name, [data])
     sound, of_message = read_messages(name, frames)
-    assert told == {"error": of_message or error}
+    assert told == {"error": of_message or error}, name
     signed = SIGNED.get(f"invalid/{name}")
     if signed is not None:
-        assert sound == len(frames) == signed["frames"]
+        assert sound == len(frames) == signed["frames"], name
     for pieces in ways_to_cut(data):
-        assert run_decoder("invalid", name, pieces) == (frames, error)
+        assert run_decoder("invalid", name, pieces) == (frames, error), name
+
+
+def topics(names: Sequence[str]) -> list[str]:
+    """What vectors are about: `to-RECEIVER-TOPIC-...`."""
+    return sorted({"-".join(name.split("-")[:3]) + "-" for name in names})
+
+
+def about(topic: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if f"{name}-".startswith(topic)]
+
+
+@pytest.mark.parametrize("topic", topics(VALID))
+def test_valid_vectors_are_read_alike_however_they_are_cut(topic: str) -> None:
+    for name in about(topic, VALID):
+        check_valid(name)
+
+
+@pytest.mark.parametrize("topic", topics(WITHOUT_HANDSHAKES))
+def test_invalid_vectors_are_refused_alike_however_they_are_cut(topic: str) -> None:
+    for name in about(topic, WITHOUT_HANDSHAKES):
+        check_invalid(name)
 
 
 # Frames of different vectors that arrive in one read are one sequence of frames.
