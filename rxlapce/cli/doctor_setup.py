@@ -158,7 +158,7 @@ async def _asked(asked: list[Provider]) -> list[Finding]:
                 await check_health(client, provider)
             except ProviderError as error:
                 if error.phase is Phase.ADMIT:
-                    return warning(str(error), "ask a model by rxlapce chat: there is nothing that is free to ask")
+                    return warning(error.message, "ask a model by rxlapce chat: there is nothing that is free to ask")
                 return problem(
                     str(error), f"see what {provider.origin or 'the provider'} says, and {provider.base_url}"
                 )

@@ -67,7 +67,8 @@ async def test_of_several_keys_the_breaker_is_told_that_is_open_and_a_probe_is_h
         assert (first.state, second.state) == (State.OPEN, State.HALF_OPEN)
         assert [one.breaker for one in ManagerLoad(known).models({})] == ["open"]
         clock.now_s = 60.0
-        first.ask(), second.ask()
+        first.ask()
+        second.ask()
         assert (first.state, second.state) == (State.PROBING, State.PROBING)
         assert [one.breaker for one in ManagerLoad(known).models({})] == ["half_open"]
 

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import socket
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import rxlapce
 from rxlapce.bridge import connect
 from rxlapce.codec.frame import Flag, encode_frame
 from rxlapce.daemon.bounds import Limits
+from rxlapce.daemon.handlers import Handlers
+from rxlapce.daemon.load import MAX_TOLD
 from rxlapce.daemon.server import Daemon, DaemonSettings
-from rxlapce.daemon.status import memory_bytes
+from rxlapce.daemon.status import StatusReporter, memory_bytes
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.messages import (
     NUMBERS,
@@ -34,7 +37,7 @@ from rxlapce.messages import (
 )
 from rxlapce.routing.settings import Admission, Quota
 from rxlapce.simulator import Simulator
-from rxlapce.status import ModelStatus, StatusReport
+from rxlapce.status import ClientStatus, ModelStatus, StatusReport
 from rxlapce.telemetry.logs import logger
 from rxlapce.testing.asking import Collected, ask, simulated
 from rxlapce.testing.daemons import EmbeddedDaemon, bare, embedded_daemon
@@ -336,3 +339,28 @@ async def test_a_client_s_long_name_is_told_cut(embedded: EmbeddedDaemon) -> Non
         _, report = await peer.receive()
         assert isinstance(report, StatusReport)
         assert report.clients[0].client == "n" * 128
+
+
+def test_of_many_clients_the_oldest_are_told() -> None:
+    class Connected:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def status(self) -> ClientStatus:
+            return ClientStatus(number=self.number, client="c", user="u", transport="socket")
+
+    class Crowded:
+        def __init__(self) -> None:
+            self.handlers = Handlers()
+            self.draining = False
+            self.refused = Counter[str]()
+            self.sessions = tuple(Connected(number) for number in range(1000, 0, -1))
+            self.requests = self.max_requests = 0
+            self.max_connections = 5000
+
+    async def asked() -> StatusReport:
+        return StatusReporter(Crowded()).report()
+
+    report = asyncio.run(asked())
+    assert report.connections == 1000
+    assert [client.number for client in report.clients] == list(range(1, MAX_TOLD + 1))
