@@ -105,6 +105,13 @@ class Inotify:
 
     def _aim(self) -> None:
         """Watch the nearest directory that exists. Raises OSError if there is none that can be watched."""
+        for _ in range(3):  # a directory may come while the one above it is being watched
+            below = self._watch_nearest()
+            if below == self._path or not below.is_dir():
+                return
+
+    def _watch_nearest(self) -> Path:
+        """Watch a directory; returns what it is watched for."""
         if self._watched >= 0:
             self._libc.inotify_rm_watch(self._fd, self._watched)
             self._watched = -1
@@ -113,7 +120,7 @@ class Inotify:
             self._watched = self._libc.inotify_add_watch(self._fd, os.fsencode(directory), _MASK)
             if self._watched >= 0:
                 self._name = os.fsencode(below.name)
-                return
+                return below
             below = directory
         raise OSError(ctypes.get_errno(), "inotify_add_watch", str(self._path))
 

@@ -73,6 +73,8 @@ class Client:
         """Whether the daemon has said that it takes no new requests here."""
         self.on_draining: Callable[[float], None] | None = None
         """Called when `draining` becomes true, with the seconds that requests under way may still take."""
+        self.on_closed: Callable[[], None] | None = None
+        """Called when the connection is over and every request has been told; `lost` says why."""
         self._next_id = 1
         self._streams: dict[int, Incoming] = {}
         self._unary: dict[int, asyncio.Future[WireMessage]] = {}
@@ -360,3 +362,5 @@ class Client:
             if not waiter.done():
                 waiter.set_exception(error)
         self.closed.set()
+        if self.on_closed is not None:
+            self.on_closed()
