@@ -53,6 +53,8 @@ from rxlapce.transports.writer import FrameWriter
 RESPONSE = int(Flag.RESPONSE)
 #: Of what a client calls itself, in a report.
 MAX_CLIENT_CHARS: Final = 128
+_BEAT: Final = NUMBERS[Heartbeat]
+_BEAT_BACK: Final = encode(Heartbeat())
 _STREAMS: Final = frozenset(NUMBERS[command] for command in (ChatStream, CompleteStream))
 _REQUESTS: Final = _STREAMS | {NUMBERS[command] for command in (Chat, Complete, Status, Models)}
 
@@ -180,7 +182,16 @@ class Session:
                 self.fail(error)
 
     def _on_message(self, request_id: int, message: WireMessage, size: int) -> None:
+        # What comes most often goes first: to be no message of a class costs 0.3 us, as all have an ABC among their
+        # bases.
         match message:
+            case Credit():
+                stream = self.streams.get(request_id)
+                if stream is not None:  # credit for a stream that has just ended crosses its terminal frame
+                    stream.add_credit(message.frames)
+            case Heartbeat():
+                if message.echo and self._connection is not None:
+                    self._connection.writer.send(_BEAT, RESPONSE, request_id, _BEAT_BACK)
             case ChatStream() | CompleteStream():
                 if self._admit(request_id, size, streaming=True):
                     self._start_stream(request_id, message, message.credit)
@@ -193,13 +204,6 @@ class Session:
                     self.unary.start(request_id, message, self._exchange(request_id, ""))
             case Cancel():
                 self._cancel(request_id)
-            case Credit():
-                stream = self.streams.get(request_id)
-                if stream is not None:  # credit for a stream that has just ended crosses its terminal frame
-                    stream.add_credit(message.frames)
-            case Heartbeat():
-                if message.echo:
-                    self._send(Heartbeat(), request_id)
             case Disconnect():
                 self.close()
             case _:
