@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from rxlapce.bridge import connect
 from rxlapce.daemon.server import DaemonSettings
 from rxlapce.errors import ConnectionLost, ErrorKind, Phase, RxlapceError
