@@ -74,6 +74,7 @@ class Bridge:
         self._tasks = Tasks()
         self._running: dict[int, Running] = {}
         self._waiting: dict[int, _Waiting] = {}
+        self._idle = asyncio.Event()
         self._started = self._closed = False
         self._kept = KeptConnection(
             Wanted(
@@ -144,6 +145,12 @@ class Bridge:
             case _:
                 self._begin(message)
 
+    async def settled(self) -> None:
+        """Return when no request is under way."""
+        while self.open_requests:
+            self._idle.clear()
+            await self._idle.wait()
+
     def refuse(self, problem: str, request_id: int | None = None) -> None:
         """Answer what was no message: by the end of its request if `request_id` is one, so that nobody waits for it."""
         if request_id is None or request_id in self._running or request_id in self._waiting:
@@ -182,6 +189,7 @@ class Bridge:
 
     def _ended(self, running: Running) -> None:
         self._running.pop(running.id, None)
+        self._idle.set()
         self._kept.ended(running.client)
 
     def _on_settled(self) -> None:
@@ -206,6 +214,7 @@ class Bridge:
         waiting.stop()
         if self._waiting.pop(waiting.asked.id, None) is None:
             return
+        self._idle.set()
         if cancelled is not None:
             error = ProviderError(ErrorKind.CANCELLED, cancelled, phase=Phase.ADMIT)
             self._emit(failure(waiting.asked.id, error))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("rxlapce.cli.demo", "Stream an answer through daemon and shared memory, and say what happened."),
     "chat": ("rxlapce.cli.chat", "Ask a model by way of the running daemon."),
+    "bridge": ("rxlapce.cli.bridge", "Let an editor in any language talk to the daemon by lines of JSON."),
     "serve": ("rxlapce.cli.serve", "Run the daemon that editors connect to."),
     "status": ("rxlapce.cli.status", "Show how the running daemon is."),
     "doctor": ("rxlapce.cli.doctor", "Say what is wrong, and how to mend it."),
