@@ -33,6 +33,7 @@ from rxlapce.messages import (
     CompleteStream,
     Credit,
     Disconnect,
+    Draining,
     Heartbeat,
     Models,
     ProtocolFailure,
@@ -45,7 +46,7 @@ from rxlapce.messages import (
 from rxlapce.operators.stages import StageGauges
 from rxlapce.status import ClientStatus
 from rxlapce.telemetry.logs import Logger
-from rxlapce.transports.handshake import Accepted
+from rxlapce.transports.handshake import DRAIN, Accepted
 from rxlapce.transports.signed_writer import SignedFrameWriter
 from rxlapce.transports.unix import SocketConnection
 from rxlapce.transports.writer import FrameWriter
@@ -123,6 +124,11 @@ class Session:
         """Requests under way."""
         return len(self.streams) + len(self.unary)
 
+    @property
+    def for_providers(self) -> int:
+        """Requests under way that are no questions to the daemon itself."""
+        return self.requests - self.unary.questions
+
     def status(self) -> ClientStatus:
         """How the client is, for a report."""
         connection, stream_writer = self._connection, self._stream_writer
@@ -135,7 +141,7 @@ class Session:
             user=self.user,
             transport=self.transport,
             signed="sign" in self.features,
-            requests=self.requests,
+            requests=self.for_providers,
             age_s=round(time.monotonic() - self._began_s, 3),
             unread_bytes=unread,
             ring_bytes=self.shm.in_ring_bytes if self.shm is not None else 0,
@@ -325,6 +331,11 @@ class Session:
             await self._stream_writer.drained()
         if self._connection is not None:
             await self._connection.writer.drained()
+
+    def tell_draining(self, within_s: float) -> None:
+        """Tell a client that asked for it that no request may begin, and those under way have `within_s` seconds."""
+        if DRAIN in self.features:
+            self._send(Draining(within_s=round(within_s, 3)))
 
     def goodbye(self, reason: str) -> None:
         """Tell the client that the daemon closes the connection, and why."""

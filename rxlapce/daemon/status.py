@@ -28,6 +28,11 @@ class Client(Protocol):
 
     number: int
 
+    @property
+    def for_providers(self) -> int:
+        """Requests under way that are no questions to the daemon itself."""
+        ...
+
     def status(self) -> ClientStatus:
         """How the client is."""
         ...
@@ -130,7 +135,7 @@ class StatusReporter:
             tasks=len(asyncio.all_tasks()),
             connections=len(sessions),
             max_connections=daemon.max_connections,
-            requests=daemon.requests,
+            requests=sum(session.for_providers for session in sessions),
             max_requests=daemon.max_requests,
             refused=dict(daemon.refused),
             window_s=round(window_s, 3),

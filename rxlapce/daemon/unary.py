@@ -42,6 +42,8 @@ class UnaryRequests:
         self._log = log
         self._reply = reply
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self.questions = 0
+        """How many of those under way are questions to the daemon itself."""
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -52,6 +54,7 @@ class UnaryRequests:
     def start(self, request_id: int, command: UnaryCommand, exchange: Exchange) -> None:
         """Answer `command`, in a task of the daemon's."""
         told = None if isinstance(command, Status | Models) else RequestLog(self._log, exchange, streaming=False)
+        self.questions += told is None
         request = _Unary(request_id, exchange, told)
         task = self._owner.tasks.spawn(self._answer(request, command), name=f"request {exchange.request_id}")
         self._tasks[request_id] = task
@@ -104,7 +107,9 @@ class UnaryRequests:
         except asyncio.CancelledError as cancel:
             request.fail(cancelled(str(cancel.args[0]) if cancel.args else "the request was cancelled"))
         has_it = self._reply(request.number, request.request_id, request.payload)
-        if request.told is not None:
+        if request.told is None:
+            self.questions -= 1
+        else:
             request.told.ended(request.outcome if has_it else "client_gone")
         self._owner.request_ended()
 

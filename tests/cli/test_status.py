@@ -237,7 +237,7 @@ def watching(path: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subp
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(("0.1",), rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ well requests=1 "), (("0.1", "--json"), rb'\{"type":"status_rep')],
+    [(("0.1",), rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ well requests=0 "), (("0.1", "--json"), rb'\{"type":"status_rep')],
 )
 def test_watching_writes_a_line_each_time(simulated: Path, arguments: tuple[str, ...], told: bytes) -> None:
     with watching(simulated, *arguments) as process:
