@@ -72,9 +72,15 @@ class FrameIntake:
             try:
                 self._decoder.close()
             except ProtocolError as torn:
-                error = torn
+                error = torn.with_traceback(None)  # whose frames hold the decoder
+        self._forget()
         self._on_end(error)
 
     def mute(self) -> None:
         """The owner has gone: no frame and no end is told any more."""
         self.ended = True
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of a frame that never came to its end: up to 10 MiB that would wait for the garbage collector."""
+        self._decoder = FrameDecoder()
