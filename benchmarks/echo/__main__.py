@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -72,9 +73,9 @@ def main() -> None:
     """Run the cases and print the table."""
     options = arguments()
     allow_descriptors()
-    cases = CASES if options.clients is None else ((options.clients, options.depth),)
+    cases: Sequence[tuple[int, int]] = CASES if options.clients is None else [(options.clients, options.depth)]
     if options.quick:
-        cases = tuple((min(clients, 10), depth) for clients, depth in cases)
+        cases = [(min(clients, 10), depth) for clients, depth in cases]
     shown = sys.stderr if options.json else sys.stdout
     print(f"{machine()}; {options.rounds} rounds of {options.seconds:g} s; median (min-max)\n", file=shown)
     lines: list[list[str]] = []

@@ -9,13 +9,14 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from benchmarks.cpu import cpu_seconds
 from benchmarks.echo.client import connect, round_trips
 
 #: CPU seconds, count; then the nanoseconds of each round trip.
 _HEAD: Final = struct.Struct("<dQ")
+_READY: Final = b"r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,12 @@ class Crowd:
                 # One after the other: a daemon shakes hands with a bounded number at once.
                 client = self._fork(lambda says, hears: _live(path, depth, says, hears))
                 self._clients.append(client)
-                if os.read(client.says, 1) != b"r":
-                    raise RuntimeError("a client could not connect")
+                _expect_ready(client)
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> "Crowd":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -69,9 +69,9 @@ class Crowd:
         left = len(received)
         while left:
             for descriptor, _ in waiting.poll():
-                data = os.read(descriptor, 1 << 20)
-                received[descriptor] += data
-                if not data:
+                piece = os.read(descriptor, 1 << 20)
+                received[descriptor] += piece
+                if not piece:
                     waiting.unregister(descriptor)
                     left -= 1
         taken: array[int] = array("Q")
@@ -117,9 +117,14 @@ class Crowd:
         raise AssertionError("never here")
 
 
+def _expect_ready(client: Client) -> None:
+    if os.read(client.says, 1) != _READY:
+        raise RuntimeError("a client could not connect")
+
+
 def _live(path: Path, depth: int, says: int, hears: int) -> None:
     with connect(path) as sock:
-        os.write(says, b"r")
+        os.write(says, _READY)
         told = os.read(hears, 8)
         if not told:
             return
