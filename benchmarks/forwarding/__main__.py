@@ -37,8 +37,8 @@ REST_NS: Final = 50_000
 
 async def ready(way: Open) -> None:
     """Return when the reader has everything and rests."""
-    while not way.is_read():
-        await asyncio.sleep(0)  # noqa: ASYNC110 - the reader is another process, which does not tell
+    while not way.is_read():  # noqa: ASYNC110 - the reader is another process, which does not tell
+        await asyncio.sleep(0)
     rested_ns = time.perf_counter_ns() + REST_NS
     while time.perf_counter_ns() < rested_ns:
         pass
