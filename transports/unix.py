@@ -1,19 +1,16 @@
-"""The Unix socket: where it is, who may listen and connect, and the connection that carries frames."""
+"""The Unix socket: where it is, who may connect, and the connection that carries frames."""
 
 import asyncio
-import fcntl
 import os
 import socket
-import stat
 import struct
-from collections.abc import Collection, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
 from rxlapce.codec.signing import Signer
-from rxlapce.errors import ConfigError, ConnectionLost, DaemonAlreadyRunning, DaemonNotRunning, HandshakeRefused
+from rxlapce.errors import ConfigError, ConnectionLost, DaemonNotRunning, HandshakeRefused
 from rxlapce.transports.intake import Decoder, FrameIntake, OnEnd, OnFrames
 from rxlapce.transports.lane import ignore_room
 from rxlapce.transports.signed_writer import SignedFrameWriter
@@ -21,13 +18,11 @@ from rxlapce.transports.writer import FrameWriter
 
 #: `sockaddr_un.sun_path` without its NUL: 107 on Linux. macOS has 103; its kernel refuses the four between itself.
 MAX_PATH_BYTES: Final = 107
-BACKLOG: Final = 64
 CLOSE_S: Final = 1.0
 #: The transport's own buffer behind the `FrameWriter`'s: enough for one system call, so that bytes wait where the
 #: writer counts them.
 SOCKET_HIGH_WATER_BYTES: Final = 64 * 1024
 SOCKET_LOW_WATER_BYTES: Final = 16 * 1024
-_PROBE_S: Final = 1.0
 
 
 def default_socket_path() -> Path:
@@ -39,105 +34,6 @@ def default_socket_path() -> Path:
     if runtime:
         return Path(runtime) / "rxlapce" / "daemon.sock"
     return Path(f"/tmp/rxlapce-{os.geteuid()}/daemon.sock")  # noqa: S108 - `listen` checks owner and mode
-
-
-# -- listening ------------------------------------------------------------------------------------------------------
-
-
-class Listener(socket.socket):
-    """A listening socket that knows which file it made, as another daemon may have put its own there since."""
-
-    path_id: tuple[int, int] | None = None
-
-
-def listen(path: Path) -> Listener:
-    """Listen at `path`, for this user only: a socket of mode 0600 in a directory of mode 0700.
-
-    Makes the directory if need be. A socket nobody answers at is taken over. Two daemons that start at once cannot both
-    win: the directory itself is locked from the check to the bind, so there is no lock file to be left behind. May
-    block for as long as another process does the same.
-
-    Raises `DaemonAlreadyRunning` if somebody accepts connections there, `ConfigError` if the directory or what stands
-    at `path` is not fit.
-    """
-    length = len(os.fsencode(path))
-    if length > MAX_PATH_BYTES:
-        raise ConfigError(
-            f"the socket's path is {length} bytes long and a Unix socket's may be {MAX_PATH_BYTES}: "
-            f"set RXLAPCE_SOCKET to a shorter one ({path})"
-        )
-    with _locked_directory(path.parent, make=True):
-        _clear_stale(path)
-        listener = Listener(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listener.bind(os.fspath(path))
-            path.chmod(0o600)  # nobody else could get at it in between: the directory is 0700
-            found = path.lstat()
-            listener.path_id = (found.st_dev, found.st_ino)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-        except OSError as error:
-            listener.close()
-            raise ConfigError(f"cannot listen at {path}: {error.strerror}") from error
-        return listener
-
-
-def remove_socket(path: Path, listener: socket.socket) -> None:
-    """Remove the file at `path` if it is still the one that `listener` made. Call it before closing the listener."""
-    if not isinstance(listener, Listener) or listener.path_id is None:
-        raise TypeError("remove_socket takes what listen returned")
-    with suppress(FileNotFoundError, ConfigError), _locked_directory(path.parent, make=False):
-        found = path.lstat()
-        if (found.st_dev, found.st_ino) == listener.path_id:
-            path.unlink()
-    listener.path_id = (-1, -1)
-
-
-@contextmanager
-def _locked_directory(directory: Path, *, make: bool) -> Generator[None]:
-    """Hold an exclusive lock on a directory that only we may enter. Raises `ConfigError` if it is not such."""
-    advice = "make it yours alone (chmod 700), or set RXLAPCE_SOCKET to a path in a directory that is"
-    try:
-        if make:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as error:  # ELOOP or ENOTDIR for a link, EEXIST for a file, EACCES
-        raise ConfigError(f"{directory} cannot be the socket's directory: {error.strerror}; {advice}") from error
-    try:
-        found = os.fstat(descriptor)
-        mode = stat.S_IMODE(found.st_mode)
-        if found.st_uid != os.geteuid():
-            raise ConfigError(f"{directory} belongs to user {found.st_uid}, not to you ({os.geteuid()}); {advice}")
-        if mode & 0o077:
-            raise ConfigError(f"{directory} is open to other users (mode {mode:04o}); {advice}")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)  # and with it the lock
-
-
-def _clear_stale(path: Path) -> None:
-    """Remove a socket at which nobody listens any more. The directory is locked."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigError(f"{path} exists and is no socket: remove it, or set RXLAPCE_SOCKET to another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_S)
-        try:
-            probe.connect(os.fspath(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            path.unlink(missing_ok=True)
-            return
-        except (BlockingIOError, TimeoutError):
-            pass  # its backlog is full: somebody is there, and busy
-        except OSError as error:
-            raise ConfigError(f"cannot tell whether a daemon listens at {path}: {error.strerror}") from error
-    raise DaemonAlreadyRunning(f"a daemon already listens at {path}: use it, or stop it first")
 
 
 # -- connecting -----------------------------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import rxlapce
 from rxlapce.codec.frame import Flag, encode_frame
+from rxlapce.daemon.acceptor import Acceptor
 from rxlapce.daemon.bounds import DAEMON_LIMITS, Held, Limits
 from rxlapce.daemon.handlers import Handler, Handlers, StreamingHandler
 from rxlapce.daemon.session import Session
@@ -21,8 +23,12 @@ from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, Status, 
 from rxlapce.operators.stages import StageGauges
 from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.transports.handshake import DRAIN, Accepted, Signing, accept_handshake
+from rxlapce.transports.listening import Listener, is_at, listen, remove_socket
 from rxlapce.transports.shm import ShmSender, shm_unavailable
-from rxlapce.transports.unix import attach, listen, remove_socket
+from rxlapce.transports.unix import attach
+
+#: How long a stop waits for handshakes that are under way.
+GREETING_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +71,10 @@ class Daemon:
         self.sessions: set[Session] = set()
         self.status = StatusReporter(self)
         self.handlers.questions[Status] = self.status.answer
-        self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None
+        self._acceptor: Acceptor | None = None
+        self._drained_by_s = 0.0
+        """When a drain is to end, by the loop's clock."""
         self._handshakes = Tasks()
         self._greeting: set[socket.socket] = set()
         self._numbers = 0
@@ -95,35 +103,30 @@ class Daemon:
         """How many requests a client may have under way."""
         return self.settings.daemon_limits.max_requests
 
-    async def start(self) -> None:
-        """Listen. Raises `DaemonAlreadyRunning`, `ConfigError` (the path or its folder will not do)."""
-        self._listener = listen(self.settings.path)
-        self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener), name="accept")
+    async def start(self, listener: Listener | None = None) -> None:
+        """Listen, at the settings' path or with a `listener` that has been made for it, which is the daemon's then.
+
+        Raises `DaemonAlreadyRunning`, `ConfigError` (the path or its folder will not do).
+        """
+        self._listener = listener or listen(self.settings.path)
+        self._acceptor = Acceptor(self._listener, self._take, self.log)
+        self._acceptor.start()
         self.log.info("daemon_listening", path=str(self.settings.path), version=rxlapce.__version__)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, _ = await loop.sock_accept(listener)
-            except OSError as error:
-                # Out of descriptors (EMFILE): the clients that are served go on; look again when one may be gone.
-                self.log.error("accept_failed", error=str(error))
-                await asyncio.sleep(0.2)
-                continue
-            sock.setblocking(False)
-            limits = self.settings
-            if len(self.sessions) + len(self._greeting) >= limits.max_connections:
-                why = f"{limits.max_connections} connections are open, as many as this daemon takes"
-                self._turn_away(sock, "max_connections", why)
-            elif len(self._greeting) >= limits.max_handshakes:
-                why = f"{limits.max_handshakes} connections are about their handshake, as many as may be: try again"
-                self._turn_away(sock, "max_handshakes", why)
-            else:
-                self._greeting.add(sock)
-                task = self._handshakes.spawn(self._welcome(sock), name="handshake")
-                # In a callback, since a task that is cancelled before its first step runs nothing else.
-                task.add_done_callback(partial(self._greeted, sock))
+    def _take(self, sock: socket.socket) -> None:
+        """Turn a new connection away, or begin its handshake."""
+        limits = self.settings
+        if len(self.sessions) + len(self._greeting) >= limits.max_connections:
+            why = f"{limits.max_connections} connections are open, as many as this daemon takes"
+            self._turn_away(sock, "max_connections", why)
+        elif len(self._greeting) >= limits.max_handshakes:
+            why = f"{limits.max_handshakes} connections are about their handshake, as many as may be: try again"
+            self._turn_away(sock, "max_handshakes", why)
+        else:
+            self._greeting.add(sock)
+            task = self._handshakes.spawn(self._welcome(sock), name="handshake")
+            # In a callback, since a task that is cancelled before its first step runs nothing else.
+            task.add_done_callback(partial(self._greeted, sock))
 
     def _greeted(self, sock: socket.socket, _: object) -> None:
         """Close a socket that no session has taken over."""
@@ -177,6 +180,8 @@ class Daemon:
         self._greeting.discard(sock)
         self.sessions.add(session)
         session.start(connection)
+        if self.draining:
+            session.tell_draining(self._drain_left_s())
 
     def session_ended(self, session: Session) -> None:
         """Forget a session that released everything."""
@@ -193,22 +198,28 @@ class Daemon:
             self._idle.set()
 
     async def stop(self, drain_s: float | None = None) -> None:
-        """Stop in order, within `drain_s` (default: the setting's) and a second for the last frames."""
-        self.draining = True
-        if self._accepting is not None:
-            self._accepting.cancel()
-            await asyncio.gather(self._accepting, return_exceptions=True)
-        await self._handshakes.aclose()  # or a session could begin when all the others have been closed
-        if self._listener is not None:
-            remove_socket(self.settings.path, self._listener)
-            self._listener.close()
-            self._listener = None
+        """Stop in order, within `drain_s` (default: the setting's) and some 2 seconds for handshakes and last frames.
+
+        The path is left first, so that a next daemon can have it. Who has connected by then is let in and told that
+        this one drains; where a service manager keeps the socket, who waits in its backlog waits for the next daemon.
+        """
         wait_s = self.settings.drain_s if drain_s is None else drain_s
-        if self.requests and wait_s > 0:
+        self._drained_by_s = asyncio.get_running_loop().time() + wait_s
+        was_draining, self.draining = self.draining, True
+        self._leave()
+        if not was_draining:
+            for session in tuple(self.sessions):
+                session.tell_draining(wait_s)
+        if wait_s > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._greeted_all(), min(wait_s, GREETING_S))
+        await self._handshakes.aclose()  # or a session could begin when all the others have been closed
+        left_s = self._drain_left_s()
+        if self.requests and left_s > 0:
             self.log.info("draining", requests=self.requests, drain_s=wait_s)
             self._idle.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), wait_s)
+                await asyncio.wait_for(self._idle.wait(), left_s)
         for session in tuple(self.sessions):
             await session.end_requests("the daemon is stopping")
             session.goodbye("shutdown")
@@ -221,6 +232,27 @@ class Daemon:
         await self.tasks.aclose()
         self.status.close()
         self.log.info("daemon_stopped")
+
+    def _leave(self) -> None:
+        """Give the path back, accept who has connected by then, and listen no more. Idempotent."""
+        if self._listener is None or self._acceptor is None:
+            return
+        self._acceptor.stop()
+        if self._listener.path_id is not None:
+            if not is_at(self.settings.path, self._listener):
+                self.log.info("path_taken_over", path=str(self.settings.path))
+            remove_socket(self.settings.path, self._listener)
+            self._acceptor.sweep()
+            self._acceptor.stop()
+        self._listener.close()
+        self._listener = self._acceptor = None
+
+    def _drain_left_s(self) -> float:
+        return max(0.0, self._drained_by_s - asyncio.get_running_loop().time())
+
+    async def _greeted_all(self) -> None:
+        while len(self._handshakes):
+            await self._handshakes.settled()
 
     async def _closed_all(self) -> None:
         while len(self.tasks):

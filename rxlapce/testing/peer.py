@@ -11,8 +11,8 @@ from typing import Literal, Self
 from rxlapce.codec.frame import Flag, Frame, FrameDecoder, encode_frame
 from rxlapce.messages import NUMBERS, Handshake, HandshakeAck, WireMessage, decode, encode
 from rxlapce.transports.handshake import accept_handshake
+from rxlapce.transports.listening import listen, remove_socket
 from rxlapce.transports.shm import ShmSender
-from rxlapce.transports.unix import listen, remove_socket
 
 Side = Literal["client", "daemon"]
 
