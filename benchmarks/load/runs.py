@@ -56,7 +56,7 @@ class Result(msgspec.Struct, kw_only=True):
     p50_us: float
     p99_us: float
     behind: bool = False
-    """The machine was too slow for the load: most tokens came later than half their interval, and later and later."""
+    """The machine was too slow for the load: what the latencies tell is how long the queues had become."""
     faults: Faults = msgspec.field(default_factory=Faults)
     private_kib: dict[int, int] = msgspec.field(default_factory=dict[int, int])
     """The daemon's, by how many streams are open."""
@@ -139,9 +139,9 @@ def run(provider: Popen[str], url: str, way: Way, load: Load, folder: Path) -> R
                 bench.ask(streams - max(memory), load.model)
                 time.sleep(SETTLE_S)
                 memory[streams] = bench.private_kib()
-            behind = settled(bench, load)
+            catch_up(bench, load)
             result = measured(bench, lambda: time.sleep(load.seconds))
-            result.behind = behind
+            result.behind = is_behind(result, load)
             tell(provider)
         for faults in bench.all("wait"):
             result.faults.add(msgspec.json.decode(faults, type=Faults))
@@ -150,13 +150,17 @@ def run(provider: Popen[str], url: str, way: Way, load: Load, folder: Path) -> R
         return result
 
 
-def settled(bench: Bench, load: Load) -> bool:
-    """Wait until what had to wait while all streams were being opened has come; whether it takes too long."""
+def catch_up(bench: Bench, load: Load) -> None:
+    """Wait until what had to wait while all streams were being opened has come, or it takes too long."""
     deadline_s = time.monotonic() + CATCH_UP_S
-    while measured(bench, lambda: time.sleep(CATCH_UP_S / 20)).p50_us * load.rate > 1e6 / 2:
-        if time.monotonic() > deadline_s:
-            return True
-    return False
+    while time.monotonic() < deadline_s:
+        if not is_behind(measured(bench, lambda: time.sleep(CATCH_UP_S / 20)), load):
+            return
+
+
+def is_behind(result: Result, load: Load) -> bool:
+    """Whether most tokens came later than half of the time between two of a stream."""
+    return result.p50_us * load.rate > 1e6 / 2
 
 
 def measured(bench: Bench, work: Callable[[], None]) -> Result:
