@@ -1,12 +1,13 @@
 """Structured logs: readable lines on a terminal, one JSON object a line elsewhere."""
 
-import contextlib
-import io
 import sys
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, Final, Protocol, TextIO, cast
 
 import structlog
 
+from rxlapce.telemetry.log_output import Descriptor, Lines, Nowhere, Output, Text
+
+_STANDARD_ERROR: Final = 2
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -34,51 +35,66 @@ class Logger(Protocol):
         ...
 
 
-class _Unfailing(io.TextIOBase):
-    """A stream whose lines are lost when they cannot be written: a full disk or a gone reader ends no request."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def write(self, text: str) -> int:
-        """Write, or count the line as lost."""
-        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed
-            self._out.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, if that can be done."""
-        with contextlib.suppress(OSError, ValueError):
-            self._out.flush()
-
-
-def logger(stream: TextIO | None = None, *, level: str = "info", as_json: bool | None = None) -> Logger:
-    """A logger that writes to `stream` (default: standard error), from `level` up.
+def logger(
+    stream: TextIO | None = None, *, output: Output | None = None, level: str = "info", as_json: bool | None = None
+) -> Logger:
+    """A logger that writes to `stream` (default: standard error), or to `output`, from `level` up. It never waits.
 
     `as_json` None means: JSON unless `stream` is a terminal. Each event has `timestamp` (ISO 8601, UTC), `level` and
-    `event` besides its own members.
+    `event` besides its own members. Lines that are not taken are lost, and told by `log_lines_lost` with their `count`
+    once there is room again.
     """
     out = sys.stderr if stream is None else stream
+    is_terminal = output is None and _is_terminal(out)
     if as_json is None:
-        as_json = not out.isatty()
+        as_json = not is_terminal
     renderer: Any
     if as_json:
         renderer = structlog.processors.JSONRenderer()
     else:
         # Not structlog's default, which shows the locals of each frame: keys, prompts and answers are among them.
         plain = structlog.dev.plain_traceback
-        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=20, exception_formatter=plain)
+        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, pad_event_to=20, exception_formatter=plain)
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if as_json:
         processors.append(structlog.processors.format_exc_info)
+    processors.append(renderer)
+
+    def notice(count: int) -> str:
+        said: Any = {"event": "log_lines_lost", "count": count}
+        for process in processors:
+            said = process(None, "warning", said)
+        return str(said)
+
+    lines = Lines(output or _output_of(out), notice)
     made = structlog.wrap_logger(
-        structlog.PrintLogger(cast("TextIO", _Unfailing(out))),  # typeshed's TextIO is no base of io.TextIOBase
-        processors=[*processors, renderer],
+        lines,
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         context_class=dict,
     )
     # structlog's lazy proxy has these methods, but its type does not say so.
     return cast("Logger", made.bind())
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def _output_of(stream: TextIO | None) -> Output:
+    """What writes to the stream. To standard error by its descriptor, since a write to the stream itself could wait."""
+    if stream is None:  # so Python has it where there was no standard error at the start
+        return Nowhere()
+    try:
+        if stream.fileno() == _STANDARD_ERROR:
+            stream.flush()
+            return Descriptor(_STANDARD_ERROR)
+    except (OSError, ValueError):  # it stands for no descriptor, or is closed
+        pass
+    return Text(stream)
