@@ -69,12 +69,12 @@ class ClientStatus(DataClassJsonMixin):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusReport(Control):
-    """How the daemon is. `requests` are under way now, this question among them; `window_s` is what rates are over.
+    """How the daemon is. `requests` are under way now, without questions such as this one.
 
-    `memory_bytes` is what the process has resident (where there is no /proc: the most that it ever had), `open_files`
-    its descriptors and `max_open_files` their limit (0: none). `max_connections` is a limit of the daemon's,
-    `max_requests` one of each connection's; `refused` is what was turned away by them, by the limit's name. At most 256
-    models, providers and clients are told, the busiest models first.
+    `window_s` is what rates are over; `memory_bytes` what the process has resident (where there is no /proc: the most
+    that it ever had); `open_files` its descriptors, and `max_open_files` their limit (0: none). `max_connections` and
+    `max_requests` are what all clients may have together; `refused` is what was turned away, by the limit's name. At
+    most 256 models, providers and clients are told, the busiest models first.
     """
 
     tag: ClassVar[str] = "status_report"
