@@ -119,7 +119,7 @@ def never_ending(path: Path, connections: int, drip_s: float = 0.2) -> dict[str,
     """Handshakes that never end: some say nothing, some a byte now and then. How they ended, and after how long.
 
     `refused` at once and `closed` by the daemon, with the time of the first and the last in seconds; `hanging` after
-    twice the daemon's patience.
+    `PATIENCE_S`.
     """
     hello = frame_of(Handshake(client="raw"), 0)
     began_s = time.monotonic()
@@ -127,7 +127,7 @@ def never_ending(path: Path, connections: int, drip_s: float = 0.2) -> dict[str,
     ends: dict[int, float] = {}
     refused: set[int] = set()
     said = 0
-    while len(ends) < connections and time.monotonic() < began_s + 15:
+    while len(ends) < connections and time.monotonic() < began_s + PATIENCE_S:
         for number, client in enumerate(clients):
             if number in ends:
                 continue

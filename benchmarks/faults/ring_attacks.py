@@ -114,6 +114,8 @@ def corrupt(path: Path, name: str) -> str:
     with RawClient(path).greet("shm") as client:
         client.send(asked("local/hostile:steady=1,tokens=1000000,tps=200"), 1)
         CORRUPT[name](client)
+        # The daemon looks at its next frame: this request has one at once, also where the provider has nothing to say.
+        client.send(asked("nobody/none"), 2)
         return client.last_word()
 
 

@@ -1,7 +1,7 @@
 """The editors: connections that keep requests of all kinds under way.
 
-`python -m benchmarks.soak.clients SOCKET REQUESTS SECONDS SEED` keeps so many requests under way over eight
-connections, half of them with a ring, and prints as JSON what became of them all.
+`python -m benchmarks.soak.clients SOCKET KEYS REQUESTS SECONDS SEED` keeps so many requests under way over eight
+connections, half of them with a ring and half of them signed, and prints as JSON what became of them all.
 """
 
 import asyncio
@@ -25,12 +25,16 @@ from rxlapce.errors import Phase, ProviderError
 from rxlapce.messages import NUMBERS, StreamDone, StreamError
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import Seam
+from rxlapce.transports.key_file import only_key
 
 CONNECTIONS: Final = 8
 PROMPTS: Final = tuple(f"{number}: what is a stream, and how does it {verb}?" for number in range(3) for verb in
                        ("fail", "begin", "flow", "end"))  # fmt: skip
 #: Who is asked: mostly the alias, sometimes one of its models alone.
 MODELS: Final = ("soak", "soak", "soak", "openai/sim", "anthropic/sim", "local/sim")
+#: What is asked, and how it is read: `slow` takes its time with each token, `stalled` stops in the midst for seconds.
+KINDS: Final = ("stream", "slow", "stalled", "cancel", "unary", "question")
+WEIGHTS: Final = (64, 10, 4, 10, 10, 2)
 #: Asked of it, a model behaves.
 REFERENCE: Final = "local/sim:fault=none,tps=0,ttft=0,split=0"
 _TERMINAL: Final = frozenset({NUMBERS[StreamDone], NUMBERS[StreamError]})
@@ -104,9 +108,12 @@ class Editor:
         while time.monotonic() < until_s:
             prompt = self.chance.choice(PROMPTS)
             request = _request(self.chance.choice(MODELS), prompt)
-            kind = self.chance.choices(("stream", "slow", "cancel", "unary"), (70, 10, 10, 10))[0]
+            kind = self.chance.choices(KINDS, WEIGHTS)[0]
             try:
-                if kind == "unary":
+                if kind == "question":
+                    await self.client.status()
+                    self.tally.count(kind, "whole")
+                elif kind == "unary":
                     self.tally.compare(prompt, (await self.client.chat(request)).text, self.whole[prompt])
                     self.tally.count(kind, "whole")
                 else:
@@ -122,7 +129,8 @@ class Editor:
         self.tally.streams += 1
         builder, taken = AnswerBuilder(), 0
         enough = self.chance.randrange(60) if kind == "cancel" else None
-        stream = self.client.chat_stream(request, window=4 if kind == "slow" else 256)
+        stream = self.client.chat_stream(request, window=4 if kind in ("slow", "stalled") else 256)
+        stalls_at = self.chance.randrange(1, 30) if kind == "stalled" else None
         if enough == 0:  # in the same breath
             stream.subscribe(on_error=lambda _: None).dispose()
             await asyncio.sleep(0)
@@ -134,7 +142,9 @@ class Editor:
                 taken += 1
                 if taken == enough:
                     return "cancelled"
-                if kind == "slow":
+                if taken == stalls_at:
+                    await asyncio.sleep(self.chance.uniform(2, 8))
+                elif kind == "slow":
                     await asyncio.sleep(self.chance.uniform(0, 0.15))
         self.tally.compare(prompt, builder.answer().text, self.whole[prompt])
         return "whole"
@@ -153,13 +163,19 @@ async def _reference(client: Client, prompt: str) -> str:
             await asyncio.sleep(0.5)
 
 
-async def main(path: Path, requests: int, seconds: float, seed: int) -> None:
+async def main(path: Path, keys: Path, requests: int, seconds: float, seed: int) -> None:
     """Keep them under way; print the tally."""
+    key = only_key(keys)
     chance, tally, ends = random.Random(seed), Tally(), Ends()  # noqa: S311 - test data
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
-                await connect(path, transport="shm" if number % 2 else "socket", client=f"soak {number}")
+                await connect(
+                    path,
+                    transport="shm" if number % 2 else "socket",
+                    client=f"soak {number}",
+                    key=key if number % 4 > 1 else None,
+                )
             )
             for number in range(CONNECTIONS)
         ]
@@ -173,11 +189,16 @@ async def main(path: Path, requests: int, seconds: float, seed: int) -> None:
         for client in clients:
             await client.ping()  # the answers to the last cancels come before it, but for those in the ring
         await asyncio.sleep(0.5)
-        failed = sum(count for outcome, count in tally.outcomes["unary"].items() if outcome != "whole")
+        failed = sum(
+            count
+            for kind in ("unary", "question")
+            for outcome, count in tally.outcomes.get(kind, {}).items()
+            if outcome != "whole"
+        )
         tally.ended_twice = sum(count > 1 for count in ends.seen.values())
         tally.without_end = tally.streams + failed - len(ends.seen)  # a unary failure has the same frame
     print(msgspec.json.encode(tally).decode(), flush=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))
+    uvloop.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])))

@@ -1,9 +1,12 @@
 """What a process has of its own, and what a daemon keeps for its requests, in plain numbers."""
 
 import asyncio
+import faulthandler
 import re
 import threading
+import time
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -42,6 +45,12 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     ended: int
     """Attempts that have ended since the start."""
+    tokens: int
+    """Tokens that came from the providers since the start."""
+    late_ms: int
+    """The longest that the loop was late since the last look."""
+    cpu_ms: int
+    """Processor time since the start."""
 
     @property
     def memory_kib(self) -> int:
@@ -66,7 +75,32 @@ MUST_BE_ZERO = (
 )
 
 
-def gauges_of(daemon: Daemon, manager: ProviderManager, client: HttpClient) -> Gauges:
+class Lateness:
+    """How late the loop is: a timer that should go off every `EVERY_S`. After `STUCK_S` the stack is printed."""
+
+    EVERY_S: Final = 0.05
+    STUCK_S: Final = 3.0
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due_s = self._loop.time()
+        self._worst_s = 0.0
+        self._tick()
+
+    def _tick(self) -> None:
+        now_s = self._loop.time()
+        self._worst_s = max(self._worst_s, now_s - self._due_s)
+        self._due_s = now_s + self.EVERY_S
+        faulthandler.dump_traceback_later(self.STUCK_S)
+        self._loop.call_at(self._due_s, self._tick)
+
+    def worst_ms(self) -> int:
+        """Since the last call."""
+        worst_s, self._worst_s = self._worst_s, 0.0
+        return round(worst_s * 1000)
+
+
+def gauges_of(daemon: Daemon, manager: ProviderManager, client: HttpClient, late_ms: int = 0) -> Gauges:
     """The gauges now; the one who asks counts as a task."""
     traffic = manager.traffic
     slots = [gate.gauges for gate in traffic.slots.values()]
@@ -96,6 +130,9 @@ def gauges_of(daemon: Daemon, manager: ProviderManager, client: HttpClient) -> G
         retries_refused=traffic.budget.refused,
         refused=sum(gate.refused for gate in (*slots, *quotas)),
         ended=sum(model.attempts - model.running for model in totals),
+        tokens=sum(traffic.totals.tokens().values()),
+        late_ms=late_ms,
+        cpu_ms=round(time.process_time() * 1000),
     )
 
 

@@ -1,6 +1,6 @@
 """Whether anything is left behind: pure, from what was read of the daemon and what its clients counted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from benchmarks.soak.clients import Tally
@@ -51,3 +51,18 @@ def faults(before: Gauges, samples: Sequence[tuple[float, Gauges]], after: Gauge
         if count:
             found.append(f"{count} {name}")
     return found
+
+
+def unpunished(attacks: Mapping[str, int], visits: Mapping[str, int]) -> list[str]:
+    """What hostile peers got away with, and what visitors were not served, each in a sentence.
+
+    A visitor may be told that a provider is out of order or that too many connect, and may wait too long where the
+    machine has too much to do; it must not lose its connection.
+    """
+    found = [
+        f"{count} attacks ended as {name!r}" for name, count in attacks.items() if "hanging" in name or "TAKEN" in name
+    ]
+    if not attacks:
+        found.append("no peer was hostile")
+    lost = {name: count for name, count in visits.items() if name.endswith(("ConnectionLost", "ProtocolError"))}
+    return found + [f"{count} visitors ended in {name!r}" for name, count in lost.items()]
