@@ -25,8 +25,10 @@ ACCEPT_S: Final = 0.02
 AFTER_NEWS_S: Final = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 2.0)
 #: The same in the state `error`, where an attempt is told.
 AFTER_ERROR_S: Final = 30.0
-#: A connection that was shorter is not followed by the next one at once.
+#: Of a daemon that breaks off connections shorter than this again and again.
 SHORT_S: Final = 1.0
+#: The seconds before the next one, by how many were short in a row; the last one repeats.
+AFTER_SHORT_S: Final = (0.0, 0.0, 0.0, 0.1, 0.3, 1.0, 2.0)
 ADVICE: Final = "mend what the reason says, then reconnect; `rxlapce doctor` looks for what is wrong"
 
 
@@ -152,17 +154,16 @@ class KeptConnection:
         return False
 
     def _use(self, client: Client) -> None:
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self._client = client
         self._over.clear()
 
-        def lost(reason: str) -> None:
+        def lost(reason: str, delay_s: float = 0.0) -> None:
             if self._client is client:
                 self._client = None
-                short = asyncio.get_running_loop().time() - began < SHORT_S
-                self._short = self._short + 1 if short else 0
                 self._apply(Event.LOST, reason)
-                asyncio.get_running_loop().call_later(min(2.0, 0.025 * 2**self._short) if short else 0, self._over.set)
+                loop.call_later(delay_s, self._over.set)
 
         def on_draining(within_s: float) -> None:
             self._retiring.add(client)
@@ -171,7 +172,8 @@ class KeptConnection:
 
         def on_closed() -> None:
             self._retiring.discard(client)
-            lost(str(client.lost))
+            self._short = self._short + 1 if loop.time() - began < SHORT_S else 0
+            lost(str(client.lost), AFTER_SHORT_S[min(self._short, len(AFTER_SHORT_S) - 1)])
 
         client.on_draining, client.on_closed = on_draining, on_closed
         status = ConnectionStatus(
