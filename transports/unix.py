@@ -214,6 +214,9 @@ class SocketConnection(asyncio.Protocol):
             self._intake.feed(bytes(early))
         if self._early_end:
             self._end()
+            self.writer.flush()
+            if self._transport is not None:
+                self._transport.close()
 
     # asyncio's callbacks
 
@@ -234,7 +237,10 @@ class SocketConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """See asyncio. False: the transport closes itself, as a peer that is half gone is gone."""
         self._end()
-        return False
+        # Who breaks the protocol may end in the same read: the last word goes out while the transport still takes it,
+        # and so the transport stays open until `begin` where there was nobody yet to say one.
+        self.writer.flush()
+        return self._early is not None
 
     def pause_writing(self) -> None:
         """See asyncio."""
