@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.soak.clients import Tally
 from benchmarks.soak.gauges import MUST_BE_BACK, MUST_BE_ZERO, Gauges
-from benchmarks.soak.verdict import faults, growth_kib
+from benchmarks.soak.verdict import faults, growth_kib, unpunished
 
 IDLE = Gauges(**dict.fromkeys(Gauges.__struct_fields__, 0))
 SECONDS = 100
@@ -78,3 +78,17 @@ def test_streams_without_one_end_are_told() -> None:
     tally = Tally(without_end=2, ended_twice=1)
     told = faults(IDLE, flat(), IDLE, tally)
     assert told == ["2 streams had no terminal frame", "1 streams had more than one terminal frame"]
+
+
+def test_an_attack_that_nobody_noticed_is_told() -> None:
+    assert unpunished({"flipped: BadChecksum": 9, "churn: after": 3}, {"ping": 4}) == []
+    assert unpunished({"flipped: TAKEN": 1}, {}) == ["1 attacks ended as 'flipped: TAKEN'"]
+    assert unpunished({"torn: left hanging": 2}, {}) == ["2 attacks ended as 'torn: left hanging'"]
+    assert unpunished({}, {}) == ["no peer was hostile"]
+
+
+def test_a_visitor_may_be_refused_and_not_be_dropped() -> None:
+    refused = {"chat: ProviderError": 2, "ping: HandshakeRefused": 1, "ping: too slow": 1}
+    assert unpunished({"churn: after": 1}, refused) == []
+    dropped = {"ping: ConnectionLost": 2}
+    assert unpunished({"churn: after": 1}, dropped) == ["2 visitors ended in 'ping: ConnectionLost'"]
