@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy check lint bench soak lock clean
+.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy check lint bench bench-load soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,8 +67,11 @@ lint: $(VENV)/.test $(VENV)/.dev ## The part of check that runs nothing: lint, f
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, with the spread
+bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, frames and round trips, with the spread
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-load: $(VENV)/.test ## Measure 1,000 streams on 100 connections: tokens lost, CPU, memory, latency added
+	@$(BIN)/python -m benchmarks.load $(ARGS)
 
 soak: $(VENV)/.test ## Keep 200 streams with random faults under way for 5 minutes; fails if anything is left behind
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

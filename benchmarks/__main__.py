@@ -1,11 +1,13 @@
 """Measures CPU a token from HTTP bytes to the ring, beside aiohttp reading and discarding the same bytes.
 
 Each case runs in pairs: aiohttp alone, then the daemon, the same replay server, the same run; the ratio is taken pair
-by pair, so that it holds when the machine's speed drifts. Prints medians with their spread; asserts nothing.
+by pair, so that it holds when the machine's speed drifts. Prints medians with their spread; asserts nothing. Then, in
+short, the way out alone (`benchmarks.forwarding`) and round trips (`benchmarks.echo`); `benchmarks.load` is by itself.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -37,6 +39,11 @@ CASES = (
     Case("1 stream, full speed", 1, 200_000),
     Case("100 streams, full speed", 100, 2_000),
     Case("100 streams at 50 tokens/s", 100, 200, 50),
+)
+
+ALSO = (
+    ("benchmarks.forwarding", "--rounds", "2", "--samples", "500"),
+    ("benchmarks.echo", "--rounds", "3", "--seconds", "1", "--clients", "100"),
 )
 
 
@@ -72,6 +79,7 @@ def main() -> None:
     parser.add_argument("--transport", choices=["shm", "socket"], default="shm")
     parser.add_argument("--reader", choices=READERS, default="bridge", help="ring: one that only empties the ring")
     parser.add_argument("--linger-ms", type=float, default=1.0, help="the reader's, before it sleeps (0 to 50)")
+    parser.add_argument("--tokens-only", action="store_true", help="without forwarding and echo")
     parser.add_argument("--json", action="store_true", help="one JSON object a case")
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
@@ -96,6 +104,11 @@ def main() -> None:
             if options.json:
                 print(json.dumps({"case": case.name, "aiohttp_us": alone, "rxlapce_us": ours, "ratio": ratios}))
             print(f"{case.name:30} {spread(alone):>22} {spread(ours):>22} {spread(ratios):>20}  {wakeups}", file=shown)
+    if not options.tokens_only:
+        flags = [flag for flag, wanted in (("--quick", options.quick), ("--json", options.json)) if wanted]
+        for command in ALSO:
+            print(f"\n{' '.join(command)}: ", end="", file=shown, flush=True)
+            subprocess.run([sys.executable, "-m", *command, *flags], check=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import cast
 
 import uvloop
 
+#: The text of each token.
+WORD = " token"
 EVENT = (
     b'data: {"id":"chatcmpl-CkYcRjC3Xh2VxPq7wL9mN4tB8sD6f","object":"chat.completion.chunk","created":1771200000,'
     b'"model":"gpt-4.1-2025-04-14","service_tier":"default","system_fingerprint":"fp_3f58d112f7","choices":[{"index":0'

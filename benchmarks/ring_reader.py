@@ -1,6 +1,6 @@
 """A reader that only empties the ring: what the daemon costs by itself, with as little as can be beside it.
 
-Takes the arguments of `benchmarks.editor` and prints the same, but decodes nothing: it counts the words that chunk and
+Takes the arguments of `benchmarks.editor` and prints the same, but decodes nothing: it counts the words that tokens and
 terminal frames have in their payloads.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.replay import WORD
 from rxlapce.codec.frame import Flag, encode_frame
 from rxlapce.messages import NUMBERS, ChatStream, Handshake, encode
 from rxlapce.requests import ChatRequest, Message
@@ -19,8 +20,8 @@ from rxlapce.transports.ring import DATA_OFFSET, RingReader
 from rxlapce.transports.unix import attach, connect
 from rxlapce.transports.wake import WakeSocket
 
-CHUNK, DONE = b'"type":"stream_chunk"', b'"type":"stream_done"'
-OVERLAP = max(len(CHUNK), len(DONE)) - 1
+TOKEN, DONE = WORD.encode(), b'"type":"stream_done"'
+OVERLAP = max(len(TOKEN), len(DONE)) - 1
 
 
 class Reader:
@@ -31,7 +32,7 @@ class Reader:
         self.wake = wake
         self.linger_s = linger_s
         self.tail = b""
-        self.chunks = self.done = self.wakeups = 0
+        self.tokens = self.done = self.wakeups = 0
         self.changed = asyncio.Event()
 
     def woken(self) -> None:
@@ -47,7 +48,7 @@ class Reader:
             self.wake.wake()
         if data:
             text = self.tail + data
-            self.chunks += text.count(CHUNK) - self.tail.count(CHUNK)
+            self.tokens += text.count(TOKEN) - self.tail.count(TOKEN)
             self.done += text.count(DONE) - self.tail.count(DONE)
             self.tail = text[-OVERLAP:]
             self.changed.set()
@@ -91,10 +92,10 @@ async def main(path: Path, model: str, streams: int, linger_s: float) -> None:
     await reader.until(streams)
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
-    before, woken = reader.chunks, reader.wakeups
+    before, woken = reader.tokens, reader.wakeups
     ask(1 + streams, model)
     await reader.until(2 * streams)
-    print(reader.chunks - before, reader.wakeups - woken, flush=True)
+    print(reader.tokens - before, reader.wakeups - woken, flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     connection.abort()
 
