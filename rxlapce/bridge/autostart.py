@@ -142,4 +142,5 @@ def _last_words(log: Path, since: int) -> str:
             words = file.read().decode(errors="replace").strip()
     except OSError:
         words = ""
-    return words.removeprefix("Error: ") or f"it said nothing; its log: {log}"
+    _, _, error = f"\n{words}".rpartition("\nError: ")
+    return error or words or f"it said nothing; its log: {log}"

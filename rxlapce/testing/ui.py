@@ -18,11 +18,17 @@ class Ui:
 
     def __init__(self) -> None:
         self.messages: list[InboundMessage] = []
+        self._chunks: dict[int, list[ProviderStreamChunk]] = {}
+        self._ends: dict[int, list[InboundMessage]] = {}
         self._news = asyncio.Event()
 
     def __call__(self, message: InboundMessage) -> None:
         """Take a message."""
         self.messages.append(message)
+        if isinstance(message, ProviderStreamChunk):
+            self._chunks.setdefault(message.id, []).append(message)
+        elif not isinstance(message, ConnectionStatus | InvalidMessage):
+            self._ends.setdefault(message.id, []).append(message)
         self._news.set()
 
     @property
@@ -43,11 +49,11 @@ class Ui:
 
     async def chunks(self, request_id: int, count: int) -> list[StreamToken]:
         """Wait for so many tokens of a stream. Raises EOFError if it ends before."""
-        while len(found := self.tokens(request_id)) < count:
+        while len(found := self._chunks.get(request_id, [])) < count:
             if self.ends(request_id):
                 raise EOFError(f"{self.ends(request_id)[0]} after {len(found)} tokens of {count}")
             await self._wait()
-        return found
+        return self.tokens(request_id)
 
     async def end(self, request_id: int) -> InboundMessage:
         """Wait for the last message of a request."""
@@ -70,17 +76,14 @@ class Ui:
 
     def tokens(self, request_id: int) -> list[StreamToken]:
         """The tokens of a stream so far; their numbers have no gap."""
-        chunks = [one for one in self.messages if isinstance(one, ProviderStreamChunk) and one.id == request_id]
+        chunks = self._chunks.get(request_id, [])
         if [one.seq for one in chunks] != list(range(len(chunks))):
             raise ValueError(f"a gap: {[one.seq for one in chunks]}")
         return [one.token for one in chunks]
 
     def ends(self, request_id: int) -> list[InboundMessage]:
         """All last messages of a request: there must be one at most."""
-        numbered = [
-            one for one in self.messages if not isinstance(one, ConnectionStatus | InvalidMessage | ProviderStreamChunk)
-        ]
-        return [one for one in numbered if one.id == request_id]
+        return self._ends.get(request_id, [])
 
     async def _wait(self) -> None:
         self._news.clear()
