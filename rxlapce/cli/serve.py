@@ -23,7 +23,9 @@ from rxlapce.config.simulated import simulated_environ
 from rxlapce.config.sources import Config, load_config
 from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
+from rxlapce.daemon.service import Service, raise_open_files
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
+from rxlapce.daemon.systemd import take_supervision
 from rxlapce.errors import ConfigError
 from rxlapce.operators.breaker import Change, State
 from rxlapce.operators.store_address import StoreAddress
@@ -34,9 +36,11 @@ from rxlapce.routing.health import Health
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.router import Router
 from rxlapce.routing.traffic import MakeLedger, Traffic, in_memory
+from rxlapce.telemetry.log_output import MIB, LogFile
 from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.transports.handshake import Signing
 from rxlapce.transports.key_file import read_keys
+from rxlapce.transports.listening import Listener, adopt
 from rxlapce.transports.unix import default_socket_path
 
 
@@ -71,10 +75,15 @@ class Wish:
 @click.option("--key-file", type=click.Path(path_type=Path), envvar="RXLAPCE_KEY_FILE", show_envvar=True,
               help="Secrets of clients that sign (see `rxlapce keygen`).")  # fmt: skip
 @click.option("--require-signing", is_flag=True, help="Serve signed connections only.")
+@click.option("--replace", is_flag=True, help="Take the place of the daemon that listens there: no connect fails, and "
+              "what it has under way may finish.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info",
-              show_default=True, help="Log from this level up, on standard error.")  # fmt: skip
+              show_default=True, help="Log from this level up, on standard error or to --log-file.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(["auto", "text", "json"]), default="auto", show_default=True,
               help="auto: text on a terminal, JSON elsewhere.")  # fmt: skip
+@click.option("--log-file", type=click.Path(path_type=Path), help="Log to this file.")
+@click.option("--log-mib", type=click.IntRange(1), default=10, show_default=True,
+              help="Size at which the file becomes PATH.1, that PATH.2, that PATH.3.")  # fmt: skip
 @click.option("--ready-fd", type=int, hidden=True, help="Write one line to this descriptor when listening.")
 @click.option("--lifeline-fd", type=int, hidden=True, help="Stop when this descriptor reaches its end.")
 @click.option("--own-folder", is_flag=True, hidden=True, help="Remove the socket's folder at the end.")
@@ -91,8 +100,11 @@ def serve(
     drain_s: float,
     key_file: Path | None,
     require_signing: bool,
+    replace: bool,
     log_level: str,
     log_format: str,
+    log_file: Path | None,
+    log_mib: int,
     ready_fd: int | None,
     lifeline_fd: int | None,
     own_folder: bool,
@@ -101,8 +113,11 @@ def serve(
 
     Providers come from the environment (see `rxlapce providers`). SIGTERM or Ctrl-C stops in order: new requests are
     refused, running streams may finish for --drain seconds, then each gets a clear error; a second signal does not
-    wait.
+    wait. SIGHUP reopens the log file.
+
+    A service manager may pass the socket to listen on, and be told how the daemon is (`rxlapce service`).
     """
+    supervision = take_supervision(os.environ, os.getpid())
     if ring_kib & (ring_kib - 1):
         raise click.BadParameter(f"{ring_kib} is not a power of two", param_hint="--ring-kib")
     environ: dict[str, str] = dict(os.environ)
@@ -119,6 +134,12 @@ def serve(
     )
     if require_signing and key_file is None:
         raise click.UsageError("--require-signing needs --key-file: with whose secrets?")
+    passed: Listener | None = None
+    if supervision.passed is not None:
+        passed, where = adopt(supervision.passed)
+        if replace or path not in (None, where):
+            raise click.UsageError(f"the service manager passed the socket at {where}: neither --path nor --replace")
+        path = where
     settings = DaemonSettings(
         path=path or default_socket_path(),
         ring_bytes=ring_kib * 1024,
@@ -126,15 +147,23 @@ def serve(
         signing=Signing(keys=read_keys(key_file) if key_file else {}, required=require_signing),
     )
     as_json = None if log_format == "auto" else log_format == "json"
-    daemon = Daemon(settings, log=logger(level=log_level, as_json=as_json))
-    run(_serve(daemon, wish, ready_fd, lifeline_fd))
+    file = None if log_file is None else LogFile(log_file, log_mib * MIB)
+    daemon = Daemon(settings, log=logger(output=file, level=log_level, as_json=as_json))
+    before, files = raise_open_files()
+    daemon.log.info("open_files", limit=files, before=before)
+    service = Service(daemon, supervision, passed=passed, replace=replace)
+    run(_serve(service, wish, file, ready_fd, lifeline_fd))
     if own_folder:
         with contextlib.suppress(OSError):  # it is not empty, or whoever made it was faster
             settings.path.parent.rmdir()
 
 
-async def _serve(daemon: Daemon, wish: Wish, ready_fd: int | None, lifeline_fd: int | None) -> None:
+async def _serve(
+    service: Service, wish: Wish, log_file: LogFile | None, ready_fd: int | None, lifeline_fd: int | None
+) -> None:
+    daemon = service.daemon
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(service.close)
         played: dict[str, Provider] = {}
         if wish.simulated:
             found = await stack.enter_async_context(_simulated())
@@ -150,19 +179,19 @@ async def _serve(daemon: Daemon, wish: Wish, ready_fd: int | None, lifeline_fd: 
         on_health = partial(_tell_of_health, daemon.log)
         manager = ProviderManager(client, router, config.settings, traffic=traffic, on_health=on_health)
         ProviderRoutes(manager).register(daemon.handlers)
-        with stop_on_signals() as stop:
+        with stop_on_signals(partial(_hang_up, daemon.log, log_file)) as stop:
             daemon.log.info("providers_configured", providers=", ".join(config.providers))
             if config.aliases:
                 daemon.log.info("aliases_configured", aliases=", ".join(router.aliases))
             await stack.enter_async_context(manager)
-            await daemon.start()
+            await service.start()
             if lifeline_fd is not None:
                 _stop_at_end_of(lifeline_fd, stop)
             if ready_fd is not None:
                 os.write(ready_fd, b"ready\n")
                 os.close(ready_fd)
             await stop.requested.wait()
-            await _stop(daemon, stop)
+            await _stop(service, stop)
 
 
 def configured(wish: Wish, played: Mapping[str, Provider]) -> Config:
@@ -219,18 +248,29 @@ async def _ledgers(address: StoreAddress | None, log: Logger) -> AsyncGenerator[
         yield store.ledger
 
 
-async def _stop(daemon: Daemon, stop: StopRequest) -> None:
+async def _stop(service: Service, stop: StopRequest) -> None:
     """Stop in order; a second signal ends the waiting for running streams."""
-    stopping = asyncio.ensure_future(daemon.stop())
+    stopping = asyncio.ensure_future(service.stop())
     urgent = asyncio.ensure_future(stop.urgent.wait())
     await asyncio.wait((stopping, urgent), return_when=asyncio.FIRST_COMPLETED)
     urgent.cancel()
     if not stopping.done():
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
-        await daemon.stop(drain_s=0)
+        await service.stop(drain_s=0)
     else:
         stopping.result()
+
+
+def _hang_up(log: Logger, file: LogFile | None) -> None:
+    """What SIGHUP asks for: to write to the log file that stands there now. There is nothing else to read anew."""
+    try:
+        if file is not None:
+            file.reopen()
+    except OSError as error:
+        log.error("log_file_not_reopened", path=str(file and file.path), error=error.strerror)
+    else:
+        log.info("hangup", reopened=None if file is None else str(file.path))
 
 
 def _stop_at_end_of(descriptor: int, stop: StopRequest) -> None:

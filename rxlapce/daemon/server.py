@@ -29,6 +29,8 @@ from rxlapce.transports.unix import attach
 
 #: How long a stop waits for handshakes that are under way.
 GREETING_S: Final = 1.0
+#: How long a stop still reads from clients that it has told of it: what they had sent by then is refused, not dropped.
+CROSSING_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +213,8 @@ class Daemon:
             for session in tuple(self.sessions):
                 session.tell_draining(wait_s)
         if wait_s > 0:
+            if any(DRAIN in session.features for session in self.sessions):
+                await asyncio.sleep(min(wait_s, CROSSING_S))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._greeted_all(), min(wait_s, GREETING_S))
         await self._handshakes.aclose()  # or a session could begin when all the others have been closed

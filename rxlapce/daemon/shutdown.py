@@ -1,8 +1,8 @@
-"""Signals: the first SIGTERM or SIGINT asks for an orderly stop, the second does not wait."""
+"""Signals: the first SIGTERM or SIGINT asks for an orderly stop, the second does not wait. SIGHUP ends nothing."""
 
 import asyncio
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
@@ -19,13 +19,13 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals() -> Generator[StopRequest]:
-    """Inside, SIGTERM and SIGINT go to the `StopRequest`; afterwards they do what they did."""
+def stop_on_signals(on_hangup: Callable[[], None]) -> Generator[StopRequest]:
+    """Inside, SIGTERM and SIGINT go to the `StopRequest`, SIGHUP to `on_hangup`; afterwards they do what they did."""
     loop = asyncio.get_running_loop()
     request = StopRequest()
-    caught = (signal.SIGTERM, signal.SIGINT)
-    for number in caught:
-        loop.add_signal_handler(number, request.ask)
+    caught = {signal.SIGTERM: request.ask, signal.SIGINT: request.ask, signal.SIGHUP: on_hangup}
+    for number, handle in caught.items():
+        loop.add_signal_handler(number, handle)
     try:
         yield request
     finally:

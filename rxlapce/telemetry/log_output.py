@@ -76,8 +76,9 @@ class LogFile:
     """A file of at most `max_bytes`; then it becomes PATH.1, that PATH.2, up to `kept` files beside it.
 
     Made with mode 0600. Two processes may write to it while one takes the other's place: a file that the other has
-    renamed is let go of, not renamed once more, and each counts what it writes itself towards the bound. Raises `ConfigError` if it cannot be opened; afterwards nothing but OSError, and
-    where files cannot be renamed it takes no lines past its bound.
+    renamed is let go of, not renamed once more, and each counts what it writes itself towards the bound. Raises
+    `ConfigError` if it cannot be opened; afterwards nothing but OSError, and where files cannot be renamed it takes no
+    lines past its bound.
     """
 
     def __init__(self, path: Path, max_bytes: int = 10 * MIB, kept: int = 3) -> None:

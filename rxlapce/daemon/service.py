@@ -1,0 +1,75 @@
+"""A daemon as a service: where it listens, whose place it takes, what its manager hears, what it may open."""
+
+import resource
+import sys
+from typing import Final
+
+from rxlapce.daemon.server import GREETING_S, Daemon
+from rxlapce.daemon.systemd import Reporter, Supervision
+from rxlapce.transports.listening import Listener, take_over
+
+#: What a stop may take besides the drain: handshakes, last frames, closing.
+STOP_MARGIN_S: Final = GREETING_S + 4.0
+#: More descriptors than any daemon needs. A hard limit may be a billion, and children walk through all of them.
+_MOST_FILES: Final = 1 << 20
+#: <sys/syslimits.h>: macOS takes no more, whatever its hard limit says.
+_MOST_FILES_MACOS: Final = 10240
+
+
+class Service:
+    """A daemon between `start` and `close`, at the socket that was passed to it, or in another's place, or alone."""
+
+    def __init__(
+        self, daemon: Daemon, supervision: Supervision, *, passed: Listener | None = None, replace: bool = False
+    ) -> None:
+        self.daemon = daemon
+        self._passed = passed
+        self._replace = replace
+        self._stopping = False
+        self._reporter = Reporter(supervision, self.status, daemon.log)
+
+    def status(self) -> str:
+        """How the daemon is, in a line."""
+        daemon = self.daemon
+        state = "draining" if self._stopping else "serving"
+        return f"{state}: {len(daemon.sessions)} clients, {daemon.requests} requests under way"
+
+    async def start(self) -> None:
+        """Listen, tell the service manager, and only then ask the daemon whose place it is to stop.
+
+        Raises `ConfigError`, and `DaemonAlreadyRunning` unless it is to replace it.
+        """
+        listener, predecessor = self._passed, None
+        if listener is None and self._replace:
+            listener, predecessor = take_over(self.daemon.settings.path)
+        await self.daemon.start(listener)
+        self._reporter.ready()
+        if predecessor is not None:
+            self.daemon.log.info("taking_over", pid=predecessor.pid)
+            predecessor.ask_to_stop()
+            predecessor.close()
+
+    async def stop(self, drain_s: float | None = None) -> None:
+        """See `Daemon.stop`."""
+        wait_s = self.daemon.settings.drain_s if drain_s is None else drain_s
+        self._stopping = True
+        self._reporter.stopping(wait_s + STOP_MARGIN_S)
+        await self.daemon.stop(wait_s)
+
+    def close(self) -> None:
+        """Tell the service manager no more."""
+        self._reporter.close()
+
+
+def raise_open_files() -> tuple[int, int]:
+    """Raise the limit of open files as far as this process may, and return what it was and is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES_MACOS if sys.platform == "darwin" else _MOST_FILES
+    wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft, soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):  # a sandbox, or a limit of the system's own
+        return soft, soft
+    return soft, wanted
