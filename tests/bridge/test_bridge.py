@@ -117,7 +117,7 @@ async def test_every_kind_of_request_is_answered_under_its_own_id(
 
 async def test_many_requests_at_once_each_end_once(embedded: EmbeddedDaemon, bridge: Bridge, ui: Ui) -> None:
     for number in range(0, 45, 3):
-        bridge.send(ProviderChatStream(id=number, request=chat(f"tokens={number}")))
+        bridge.send(ProviderChatStream(id=number, request=chat(f"tps=0,tokens={number}")))
         bridge.send(ProviderChat(id=number + 1, request=chat("tokens=3")))
         bridge.send(ProviderChatStream(id=number + 2, request=chat("status=401")))
     assert bridge.open_requests == 45
@@ -227,7 +227,7 @@ async def test_a_closed_gate_stops_each_stream_after_its_window(embedded: Embedd
         await ui.until(S.CONNECTED)
         flow.close(ui)
         for number in (1, 2):
-            bridge.send(ProviderChatStream(id=number, request=chat("tokens=60,split=0")))
+            bridge.send(ProviderChatStream(id=number, request=chat("tokens=60,tps=0")))
         await ui.chunks(1, 10)
         await ui.chunks(2, 10)
         bridge.send(Ping(id=3))  # the answers to other questions still come

@@ -180,7 +180,7 @@ async def test_a_line_that_is_too_long_is_dropped_and_the_next_one_is_read(edito
 async def test_an_editor_that_does_not_read_stops_its_stream_and_loses_nothing(
     editor: Editor, embedded: EmbeddedDaemon, simulator: Simulator
 ) -> None:
-    editor.say(asked(1, f"tokens={TOKENS},split=0"))
+    editor.say(asked(1, f"tokens={TOKENS},tps=0"))
     before, steady = -1, 0
 
     def stands() -> bool:
