@@ -13,16 +13,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import tables_bridge
 import tables_cli
 import tables_protocol
 import tables_requests
 import tables_resilience
 
 DOCS = Path(__file__).parent
-DOCUMENTS = ("protocol.md", "cli.md", "providers.md", "requests.md", "resilience.md")
+DOCUMENTS = ("protocol.md", "bridge.md", "cli.md", "providers.md", "requests.md", "resilience.md")
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, Callable[[], str]] = {
     **tables_protocol.TABLES,
+    **tables_bridge.TABLES,
     **tables_cli.TABLES,
     **tables_requests.TABLES,
     **tables_resilience.TABLES,

@@ -45,6 +45,7 @@ Examples:
 @click.option("--transport", type=click.Choice(["shm", "socket"]), default="shm", show_default=True,
               help="The way tokens come.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One token a line, as JSON.")
+@click.option("--autostart/--no-autostart", default=False, help="Start a daemon where none runs; it stays.")
 @click.option("--path", type=click.Path(path_type=Path), help="The daemon's socket.  [default: the user's own]")
 @click.argument("prompt", nargs=-1)
 def chat(
@@ -58,6 +59,7 @@ def chat(
     temperature: float | None,
     transport: str,
     as_json: bool,
+    autostart: bool,
     path: Path | None,
     prompt: tuple[str, ...],
 ) -> None:
@@ -81,7 +83,7 @@ def chat(
         reasoning_effort=effort,
     )
     # click.Choice has checked it
-    run(_chat(request, cast("TransportName", transport), path, as_json=as_json))
+    run(_chat(request, cast("TransportName", transport), path, as_json=as_json, autostart=autostart))
 
 
 def picture(place: str) -> Image:
@@ -117,8 +119,10 @@ def piped() -> str:
         raise click.UsageError(f"standard input is no UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
-async def _chat(request: ChatRequest, transport: TransportName, path: Path | None, *, as_json: bool) -> None:
-    async with await connect(path, transport=transport, client="rxlapce chat") as client:
+async def _chat(
+    request: ChatRequest, transport: TransportName, path: Path | None, *, as_json: bool, autostart: bool
+) -> None:
+    async with await connect(path, transport=transport, client="rxlapce chat", autostart=autostart) as client:
         try:
             with contextlib.nullcontext(_as_json) if as_json else _Prose() as show:
                 async for token in client.chat_stream(request):

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "chat": ("rxlapce.cli.chat", "Ask a model by way of the running daemon."),
     "bridge": ("rxlapce.cli.bridge", "Let an editor in any language talk to the daemon by lines of JSON."),
     "serve": ("rxlapce.cli.serve", "Run the daemon that editors connect to."),
+    "service": ("rxlapce.cli.service", "Run the daemon as a service of this user."),
     "status": ("rxlapce.cli.status", "Show how the running daemon is."),
     "doctor": ("rxlapce.cli.doctor", "Say what is wrong, and how to mend it."),
     "providers": ("rxlapce.cli.providers", "Show which providers are configured, from where, and whether they answer."),
