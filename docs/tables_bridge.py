@@ -21,10 +21,16 @@ from rxlapce.bridge.messages import (
     encode,
 )
 from rxlapce.bridge.states import TRANSITIONS, Event
+from rxlapce.messages import NUMBERS, ChatResponse, CompleteResponse
 from rxlapce.requests import ChatRequest, Message
+from rxlapce.status import StatusReport
 
 #: What stands in docs/protocol.md.
 _THERE = "protocol.md"
+#: Messages of the protocol's that stand inside one of the bridge's, with their headings.
+_CONTROL: Mapping[Any, str] = {
+    kind: f"{kind.tag}-{NUMBERS[kind]:#06x}" for kind in (ChatResponse, CompleteResponse, StatusReport)
+}
 
 
 def _messages(kinds: Iterable[type[UiMessage]]) -> str:
@@ -47,6 +53,8 @@ def _members(kind: type[Any]) -> str:
 def _type(hint: Any) -> str:
     if hint is ConnectionState:
         return " or ".join(f'`"{state}"`' for state in ConnectionState)
+    if hint in _CONTROL:
+        return f"[{hint.__name__}]({_THERE}#{_CONTROL[hint]})"
     return wire_type(hint).replace("](#", f"]({_THERE}#")
 
 

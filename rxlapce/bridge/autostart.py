@@ -35,7 +35,8 @@ async def start_daemon(path: Path, *, timeout_s: float = START_S) -> None:
 
     It is nobody's child and in a session of its own, so that it outlives the editor and its terminal; it stands in `/`
     and takes this process's environment, where its settings are. Two that start at once get one daemon: the lock of
-    the socket's directory decides, and the other process ends. Its log is at `log_path()`, bounded (`cli.detached`).
+    the socket's directory decides, and the other process ends. Its log is at `log_path()`, where also what
+    the interpreter itself says goes; `serve --log-file` bounds it.
 
     Raises `ConfigError` if the path is another user's, and with the daemon's own last words if it does not come to
     listen within `timeout_s` seconds.
@@ -84,13 +85,15 @@ async def _started(path: Path, log: Path, output: int, timeout_s: float) -> bool
     try:
         try:
             process = await asyncio.create_subprocess_exec(
+                # The shell starts it and ends: so it is nobody's child, and no zombie of an editor's when it ends.
+                "/bin/sh", "-c", '"$@" &', "sh",
                 # -P: nothing is imported from the folder of whatever project the editor has open
-                sys.executable, "-P", "-m", "rxlapce.cli.detached", str(log), "serve", "--path", str(path),
+                sys.executable, "-P", "-m", "rxlapce", "serve", "--path", str(path), "--log-file", str(log),
                 "--ready-fd", str(told), pass_fds=(told,), start_new_session=True, cwd="/", env=_environ(),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=output,
             )  # fmt: skip
         except OSError as error:
-            raise ConfigError(f"cannot start {sys.executable}: {error.strerror}") from error
+            raise ConfigError(f"cannot start a daemon: {error.strerror}") from error
         finally:
             os.close(told)
         try:
@@ -100,7 +103,7 @@ async def _started(path: Path, log: Path, output: int, timeout_s: float) -> bool
             why = f"does not listen after {timeout_s:g} s; its log: {log}"
             raise ConfigError(f"the daemon that was started for {path} {why}") from None
         finally:
-            await process.wait()  # not the daemon: what starts it, and has long ended
+            await process.wait()  # the shell, which has long ended
         return bool(os.read(ready, 16))
     finally:
         os.close(ready)
