@@ -106,7 +106,8 @@ impl RingReader {
         if count == 0 {
             return Ok(0);
         }
-        // Both fit: they are below the capacity, and that is the length of a mapping.
+        #[allow(clippy::cast_possible_truncation)]
+        // below the capacity, which is less than the length of a mapping
         let start = (self.position % self.capacity) as usize;
         let first = count.min(self.memory.len() - DATA - start);
         let (before, behind) = out[..count].split_at_mut(first);

@@ -227,6 +227,12 @@ mod linux {
     struct Control([u8; 64]);
     const _: () = assert!(align_of::<Control>() >= align_of::<ControlHeader>());
 
+    /// A structure's size as `socklen_t`.
+    #[allow(clippy::cast_possible_truncation)] // those here have a few dozen bytes
+    const fn bytes_of<T>() -> u32 {
+        size_of::<T>() as u32
+    }
+
     /// Connects to a Unix stream socket; waits at most `timeout` while its backlog is full.
     pub(crate) fn connect_within(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
         let bytes = path.as_os_str().as_bytes();
@@ -246,17 +252,17 @@ mod linux {
         // SAFETY: the value is a `struct timeval` of the size that is said, and is only read.
         checked(unsafe {
             let value = std::ptr::from_ref(&time).cast();
-            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, value, size_of::<Time>() as u32)
+            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, value, bytes_of::<Time>())
         })?;
         // SAFETY: the address is one of the size that is said, with a NUL behind its path, and is only read.
-        checked(unsafe { connect(fd, &address, size_of::<Address>() as u32) })?;
+        checked(unsafe { connect(fd, &address, bytes_of::<Address>()) })?;
         Ok(socket)
     }
 
     /// The user that the other end ran as when it connected or listened.
     pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
         let mut found = Credentials::default();
-        let mut length = size_of::<Credentials>() as u32;
+        let mut length = bytes_of::<Credentials>();
         // SAFETY: the value has the size that is said, and any bytes make such numbers.
         checked(unsafe {
             let value = std::ptr::from_mut(&mut found).cast();
@@ -326,7 +332,7 @@ mod linux {
         const SO_DOMAIN: c_int = 39;
         let option = |name: c_int| {
             let mut value: c_int = -1;
-            let mut length = size_of::<c_int>() as u32;
+            let mut length = bytes_of::<c_int>();
             // SAFETY: the value has the size that is said.
             let result = unsafe {
                 getsockopt(

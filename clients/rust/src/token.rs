@@ -123,8 +123,10 @@ words! {
 
 words! {
     /// Who counted a usage.
+    #[derive(Default)]
     UsageSource {
         /// The provider, at the end.
+        #[default]
         Provider = "provider",
         /// The daemon itself.
         Estimated = "estimated",
@@ -183,12 +185,6 @@ pub struct Usage {
     pub source: UsageSource,
     /// The provider's own numbers, no arithmetic.
     pub reported: Reported,
-}
-
-impl Default for UsageSource {
-    fn default() -> Self {
-        Self::Provider
-    }
 }
 
 /// The provider's own numbers; `None` where it gave none, which is not 0.

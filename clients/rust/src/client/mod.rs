@@ -360,8 +360,9 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let _at_its_end = self.shared.send(Command::Disconnect { reason: "client closes" }, 0);
+        // First, as the daemon closes when it hears the goodbye, and the reader may find that before the nudge.
         self.shared.closing.store(true, Ordering::Release);
+        let _at_its_end = self.shared.send(Command::Disconnect { reason: "client closes" }, 0);
         self.shared.nudge();
         if let Some(reader) = self.reader.take() {
             // Dropped by a callback it cannot wait for itself: the reader ends when the callback has.

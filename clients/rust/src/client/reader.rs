@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::options::{Notice, OnNotice};
-use crate::client::table::{locked, Route, SharedSink, Waiter};
+use crate::client::table::{locked, Route, SharedSink, Sink, Waiter};
 use crate::client::Shared;
 use crate::error::{Error, Result};
 use crate::frame::{Frame, FrameDecoder};
@@ -107,7 +107,7 @@ impl Reader {
             if nudged {
                 let _nudges = sys::receive_now(self.nudged.as_fd(), &mut [0; 64]);
                 if self.shared.closing.load(Ordering::Acquire) {
-                    return Err(Error::ConnectionLost("the connection was closed by this side".into()));
+                    return Err(closed_here());
                 }
             }
             if from_socket {
@@ -177,6 +177,9 @@ impl Reader {
                 Ok(count) => left = left.saturating_sub(count as u64),
                 Err(error) => return error,
             }
+        }
+        if self.shared.closing.load(Ordering::Acquire) {
+            return closed_here();
         }
         Error::ConnectionLost(match (&self.goodbye, error) {
             (Some(reason), _) => format!("the daemon closed the connection: it said {reason:?}"),
@@ -261,8 +264,12 @@ impl Reader {
     }
 }
 
+fn closed_here() -> Error {
+    Error::ConnectionLost("the connection was closed by this side".into())
+}
+
 /// Calls a sink; `None` if it panicked, of which the panic's own message has told.
-fn calling<T>(sink: &SharedSink, call: impl FnOnce(&mut dyn crate::client::table::Sink) -> T) -> Option<T> {
+fn calling<T>(sink: &SharedSink, call: impl FnOnce(&mut dyn Sink) -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(|| call(&mut *locked(sink)))).ok()
 }
 
