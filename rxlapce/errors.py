@@ -176,6 +176,12 @@ class DaemonAlreadyRunning(ConfigError):
 class ProtocolError(RxlapceError):
     """The peer broke the wire protocol; nothing more is read from the connection."""
 
+    # Its message may quote the peer, and goes back to it in a frame, and into the log.
+    MAX_MESSAGE_CHARS = 2048
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(writable(message, self.MAX_MESSAGE_CHARS))
+
 
 class FrameError(ProtocolError):
     """Bytes that are no frame of ours."""

@@ -392,7 +392,12 @@ def decode(number: int, payload: bytes | memoryview, *, receiver: Literal["daemo
         members = _as_object.decode(payload)
         tag, expected = members.pop("type", None), TAGS[number]
         if tag != expected:
-            raise BadPayload(f"$.type: expected {expected!r} in a frame of type {number:#06x}, got {tag!r}")
+            raise BadPayload(f"$.type: expected {expected!r} in a frame of type {number:#06x}, got {_shown(tag)}")
         return msgspec.convert(members, entry[0])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadPayload(f"payload of type {number:#06x}: {error}") from None
+
+
+def _shown(tag: object) -> str:
+    """What stands where a tag was expected: its `repr` could be as long as the payload."""
+    return repr(tag[:64]) if isinstance(tag, str) else f"a {type(tag).__name__}"

@@ -3,7 +3,16 @@ import inspect
 import pytest
 
 from rxlapce import errors
-from rxlapce.errors import DEFAULT_RETRY, ErrorKind, Phase, ProviderError, Retry, RxlapceError
+from rxlapce.errors import (
+    DEFAULT_RETRY,
+    BadPayload,
+    ErrorKind,
+    Phase,
+    ProtocolError,
+    ProviderError,
+    Retry,
+    RxlapceError,
+)
 
 
 @pytest.mark.parametrize("kind", ErrorKind)
@@ -35,6 +44,11 @@ def test_raw_is_cut_at_its_bound() -> None:
     error = ProviderError(ErrorKind.INTERNAL, "m", raw="x" * (limit + 1))
     assert error.raw == "x" * limit
     assert ProviderError(ErrorKind.INTERNAL, "m", raw="").raw == ""
+
+
+def test_what_a_protocol_error_quotes_of_the_peer_is_cut_at_its_bound_and_can_be_written() -> None:
+    message = str(BadPayload("\ud800" + "x" * 10_000))
+    assert message == "?" + "x" * (ProtocolError.MAX_MESSAGE_CHARS - 1)
 
 
 def test_to_dict_has_every_field_with_plain_values() -> None:
