@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -36,24 +37,69 @@ def read_keys(path: Path) -> dict[str, SigningKey]:
     Raises `ConfigError`, which never holds a secret: the file cannot be read, is not this user's or is open to others
     (expected mode 0600), or a line is not one.
     """
+    with _opened(path, os.O_RDONLY) as file:
+        keys = _keys_in(_all_of(file, path), path)
+    if not keys:
+        raise ConfigError(f"the key file {path} has no key; make one with: rxlapce keygen NAME --file {path}")
+    return keys
+
+
+def add_key(path: Path, key: SigningKey) -> None:
+    """Add a line to a file, which is made if there is none: mode 0600, as one must have that is there.
+
+    Raises `ConfigError` as `read_keys`, with nothing written, and if there is a key of that name.
+    """
+    with _opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
+        data = _all_of(file, path)
+        if key.name in _keys_in(data, path):
+            raise ConfigError(f"{path} has a key called {key.name!r} already: choose another name, or remove its line")
+        before = b"" if data.endswith(b"\n") or not data else b"\n"
+        try:
+            file.write(before + line_of(key).encode())
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def line_of(key: SigningKey) -> str:
+    """The line of a key file, with the secret."""
+    return f"{key.name} {key.secret.hex()}\n"
+
+
+def _opened(path: Path, flags: int) -> FileIO:
+    """The file, which is this user's alone. Raises `ConfigError`."""
     try:
         # Not a FIFO's or a device's bytes, which might never end.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        file = FileIO(os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600), "r" if flags == os.O_RDONLY else "r+")
     except OSError as error:
         advice = "; make one with: rxlapce keygen NAME --file FILE" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"cannot read the key file {path}: {error.strerror}{advice}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"the key file {path} is no regular file")
-        if found.st_uid != os.geteuid():
-            raise ConfigError(f"the key file {path} belongs to user {found.st_uid}, not to you ({os.geteuid()})")
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            mode = stat.S_IMODE(found.st_mode)
-            raise ConfigError(f"the key file {path} is open to other users (mode {mode:04o}): chmod 600 {path}")
-        data = file.read(_MAX_FILE_BYTES + 1)
+    try:
+        _check_owner(os.fstat(file.fileno()), path)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_owner(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigError(f"the key file {path} is no regular file")
+    if found.st_uid != os.geteuid():
+        raise ConfigError(f"the key file {path} belongs to user {found.st_uid}, not to you ({os.geteuid()})")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise ConfigError(f"the key file {path} is open to other users (mode {mode:04o}): chmod 600 {path}")
+
+
+def _all_of(file: FileIO, path: Path) -> bytes:
+    data = file.read(_MAX_FILE_BYTES + 1)
     if len(data) > _MAX_FILE_BYTES:
         raise ConfigError(f"the key file {path} has more than {_MAX_FILE_BYTES:,} bytes")
+    return data
+
+
+def _keys_in(data: bytes, path: Path) -> dict[str, SigningKey]:
     keys: dict[str, SigningKey] = {}
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         words = line.partition("#")[0].split()
@@ -62,8 +108,6 @@ def read_keys(path: Path) -> dict[str, SigningKey]:
             if key.name in keys:
                 raise ConfigError(f"{path}:{number}: the name {key.name!r} stands there twice")
             keys[key.name] = key
-    if not keys:
-        raise ConfigError(f"the key file {path} has no key; make one with: rxlapce keygen NAME --file {path}")
     return keys
 
 
@@ -76,11 +120,12 @@ def _read_line(words: list[str], where: str) -> SigningKey:
     try:
         secret = bytes.fromhex(digits)
     except ValueError:
-        raise ConfigError(f"{where}: the secret of {name!r} is not an even number of hexadecimal digits") from None
-    if len(secret) < MIN_SECRET_BYTES:
+        # Without the name: in a line whose words changed places it is the secret.
         raise ConfigError(
-            f"{where}: the secret of {name!r} has {len(secret)} bytes, expected {MIN_SECRET_BYTES} at least"
-        )
+            f"{where}: the second word, the secret, is not an even number of hexadecimal digits"
+        ) from None
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ConfigError(f"{where}: the secret has {len(secret)} bytes, expected {MIN_SECRET_BYTES} at least")
     return SigningKey(name, secret)
 
 

@@ -1,5 +1,6 @@
 """`rxlapce keygen`: lines that the reader of key files takes, in files that it takes."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -46,3 +47,30 @@ def test_a_name_is_not_given_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["two words", "", "x" * 65, "uid:0"])
 def test_a_name_that_no_line_can_have_is_a_misuse(name: str) -> None:
     assert CliRunner().invoke(keygen, [name]).exit_code == 2
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o666])
+def test_no_secret_is_written_into_a_file_that_others_may_read(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "keys"
+    path.touch()
+    path.chmod(mode)
+    said = CliRunner().invoke(keygen, ["me", "--file", str(path)])
+    assert isinstance(said.exception, ConfigError)
+    assert "is open to other users" in str(said.exception)
+    assert path.read_text() == ""
+
+
+def test_no_secret_is_written_into_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "keys", 0o600)
+    said = CliRunner().invoke(keygen, ["me", "--file", str(tmp_path / "keys")])
+    assert isinstance(said.exception, ConfigError)
+
+
+@pytest.mark.parametrize("before", ["# mine\n", "# mine", f"you {'0b' * 32}", f"you {'0b' * 32}\n\n"])
+def test_a_line_is_added_to_a_file_that_was_written_by_hand(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "keys"
+    path.write_text(before)
+    path.chmod(0o600)
+    assert CliRunner().invoke(keygen, ["me", "--file", str(path)]).exit_code == 0
+    assert path.read_text().startswith(before)
+    assert list(read_keys(path)) == (["you", "me"] if "you" in before else ["me"])

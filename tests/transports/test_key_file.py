@@ -39,8 +39,10 @@ def test_a_key_s_repr_does_not_tell_the_secret() -> None:
         (f"me {SECRET} more\n", "keys:1: expected a name and a secret, got 3 words"),
         (f"{SECRET}\n", "keys:1: expected a name and a secret, got 1 words"),
         (f"uid:1 {SECRET}\n", "keys:1: expected a name of letters"),
-        (f"a {SECRET}\nme {SECRET}x\n", "keys:2: the secret of 'me' is not an even number of hexadecimal digits"),
-        ("me 5ec4e75ec4e7\n", "keys:1: the secret of 'me' has 6 bytes, expected 32 at least"),
+        (f"a {SECRET}\nme {SECRET}x\n", "keys:2: the second word, the secret, is not an even number of hexadecimal"),
+        (f"{SECRET[:64]} me\n", "keys:1: the second word, the secret, is not an even number of hexadecimal digits"),
+        (f"{SECRET[:64]} abcdef\n", "keys:1: the secret has 3 bytes, expected 32 at least"),
+        ("me 5ec4e75ec4e7\n", "keys:1: the secret has 6 bytes, expected 32 at least"),
         (f"me {SECRET}\nme {SECRET}\n", "keys:2: the name 'me' stands there twice"),
     ],
 )
