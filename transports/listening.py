@@ -147,7 +147,7 @@ def _predecessor(path: Path, probe: socket.socket) -> Predecessor:
         predecessor.close()
         raise ConfigError(
             f"process {pid} ({arguments[0] if arguments else 'unknown'}), which made the socket at {path}, is no "
-            "`rxlapce serve`: restart the daemon where it was started (of systemd: rxlapce service restart)"
+            "`rxlapce serve`: restart the daemon where it was started (under systemd: systemctl --user restart rxlapce)"
         )
     return predecessor
 

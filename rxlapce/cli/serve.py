@@ -113,7 +113,7 @@ def serve(
 
     Providers come from the environment (see `rxlapce providers`). SIGTERM or Ctrl-C stops in order: new requests are
     refused, running streams may finish for --drain seconds, then each gets a clear error; a second signal does not
-    wait. SIGHUP reopens the log file.
+    wait. SIGHUP reopens the log file. SIGUSR2 starts this command anew, and stops in order once that serves.
 
     A service manager may pass the socket to listen on, and be told how the daemon is (`rxlapce service`).
     """
@@ -179,17 +179,14 @@ async def _serve(
         on_health = partial(_tell_of_health, daemon.log)
         manager = ProviderManager(client, router, config.settings, traffic=traffic, on_health=on_health)
         ProviderRoutes(manager).register(daemon.handlers)
-        with stop_on_signals(partial(_hang_up, daemon.log, log_file)) as stop:
+        with stop_on_signals(partial(_hang_up, daemon.log, log_file), service.hand_over) as stop:
             daemon.log.info("providers_configured", providers=", ".join(config.providers))
             if config.aliases:
                 daemon.log.info("aliases_configured", aliases=", ".join(router.aliases))
             await stack.enter_async_context(manager)
-            await service.start()
+            await service.start(partial(_tell_ready, ready_fd))
             if lifeline_fd is not None:
                 _stop_at_end_of(lifeline_fd, stop)
-            if ready_fd is not None:
-                os.write(ready_fd, b"ready\n")
-                os.close(ready_fd)
             await stop.requested.wait()
             await _stop(service, stop)
 
@@ -260,6 +257,12 @@ async def _stop(service: Service, stop: StopRequest) -> None:
         await service.stop(drain_s=0)
     else:
         stopping.result()
+
+
+def _tell_ready(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.write(descriptor, b"ready\n")
+        os.close(descriptor)
 
 
 def _hang_up(log: Logger, file: LogFile | None) -> None:

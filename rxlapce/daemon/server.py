@@ -208,7 +208,7 @@ class Daemon:
         wait_s = self.settings.drain_s if drain_s is None else drain_s
         self._drained_by_s = asyncio.get_running_loop().time() + wait_s
         was_draining, self.draining = self.draining, True
-        self._leave()
+        self.leave()
         if not was_draining:
             for session in tuple(self.sessions):
                 session.tell_draining(wait_s)
@@ -237,7 +237,7 @@ class Daemon:
         self.status.close()
         self.log.info("daemon_stopped")
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Give the path back, accept who has connected by then, and listen no more. Idempotent."""
         if self._listener is None or self._acceptor is None:
             return

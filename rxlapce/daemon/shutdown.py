@@ -1,9 +1,10 @@
-"""Signals: the first SIGTERM or SIGINT asks for an orderly stop, the second does not wait. SIGHUP ends nothing."""
+"""Signals: the first SIGTERM or SIGINT asks for an orderly stop, the second does not wait; others end nothing."""
 
 import asyncio
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 
 
 class StopRequest:
@@ -19,11 +20,17 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals(on_hangup: Callable[[], None]) -> Generator[StopRequest]:
-    """Inside, SIGTERM and SIGINT go to the `StopRequest`, SIGHUP to `on_hangup`; afterwards they do what they did."""
+def stop_on_signals(
+    on_hangup: Callable[[], None], on_handover: Callable[[Callable[[], None]], None]
+) -> Generator[StopRequest]:
+    """Inside, SIGTERM and SIGINT go to the `StopRequest`, SIGHUP to `on_hangup`; afterwards they do what they did.
+
+    SIGUSR2 goes to `on_handover`, with what asks for a stop.
+    """
     loop = asyncio.get_running_loop()
     request = StopRequest()
     caught = {signal.SIGTERM: request.ask, signal.SIGINT: request.ask, signal.SIGHUP: on_hangup}
+    caught[signal.SIGUSR2] = partial(on_handover, request.ask)
     for number, handle in caught.items():
         loop.add_signal_handler(number, handle)
     try:

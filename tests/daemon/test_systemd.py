@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from rxlapce.daemon.handover import successor_command
 from rxlapce.daemon.service import raise_open_files
 from rxlapce.daemon.systemd import Supervision, datagram, take_supervision
 from rxlapce.errors import ConfigError
@@ -94,3 +95,12 @@ def test_a_limit_that_may_not_be_raised_stays(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(resource, "getrlimit", getrlimit)
     monkeypatch.setattr(resource, "setrlimit", setrlimit)
     assert raise_open_files() == (256, 256)
+
+
+def test_the_next_command_line_is_this_one_without_its_descriptors() -> None:
+    own = ["python3", "-m", "rxlapce", "serve", "--ready-fd", "5", "--path", "/a", "--lifeline-fd=6", "--replace"]
+    plain = [sys.executable, "-m", "rxlapce", "serve", "--path", "/a", "--ready-fd", "9"]
+    assert successor_command(own, 9, passed=False) == [*plain, "--replace"]
+    shell, flag, script, name, *command = successor_command(own, 9, passed=True)
+    assert (shell, flag, name, command) == ("/bin/sh", "-c", "sh", plain)
+    assert "LISTEN_PID=$$" in script
