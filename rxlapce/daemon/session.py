@@ -52,7 +52,7 @@ from rxlapce.transports.unix import SocketConnection
 from rxlapce.transports.writer import FrameWriter
 
 RESPONSE = int(Flag.RESPONSE)
-#: Of what a client calls itself, in a report.
+#: Of what a client calls itself: it is in each of its lines in the log.
 MAX_CLIENT_CHARS: Final = 128
 _BEAT: Final = NUMBERS[Heartbeat]
 _BEAT_BACK: Final = encode(Heartbeat())
@@ -96,7 +96,7 @@ class Session:
     def __init__(self, number: int, owner: SessionOwner, accepted: Accepted, limits: Limits) -> None:
         self.number = number
         self.owner = owner
-        self.client = accepted.handshake.client
+        self.client = accepted.handshake.client[:MAX_CLIENT_CHARS]
         self.user = accepted.user
         self.features = accepted.features
         self.shm = accepted.shm
@@ -137,7 +137,7 @@ class Session:
             unread += stream_writer.pending_bytes
         return ClientStatus(
             number=self.number,
-            client=self.client[:MAX_CLIENT_CHARS],
+            client=self.client,
             user=self.user,
             transport=self.transport,
             signed="sign" in self.features,

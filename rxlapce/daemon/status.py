@@ -86,6 +86,7 @@ class StatusReporter:
         self._window = RateWindow(WINDOW_S)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._one_a_round = asyncio.Lock()
 
     @property
     def looks_on(self) -> bool:
@@ -116,8 +117,10 @@ class StatusReporter:
             self._window.clear()
 
     async def answer(self, _: Question) -> StatusReport:
-        """The report, as things stand now."""
-        return self.report()
+        """The report, as things stand now: one a loop round, since many at once would hold up all the streams."""
+        async with self._one_a_round:
+            await asyncio.sleep(0)
+            return self.report()
 
     def report(self) -> StatusReport:
         """The same; never waits."""

@@ -1,6 +1,7 @@
 """Structured logs: readable lines on a terminal, one JSON object a line elsewhere."""
 
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Final, Protocol, TextIO, cast
 
 import structlog
@@ -59,8 +60,7 @@ def logger(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if as_json:
-        processors.append(structlog.processors.format_exc_info)
+    processors.append(structlog.processors.format_exc_info if as_json else _printable)
     processors.append(renderer)
 
     def notice(count: int) -> str:
@@ -78,6 +78,14 @@ def logger(
     )
     # structlog's lazy proxy has these methods, but its type does not say so.
     return cast("Logger", made.bind())
+
+
+def _printable(_: object, __: str, members: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Nothing that a terminal would obey: a client's name and a provider's words are among the members."""
+    for name, value in members.items():
+        if isinstance(value, str) and not value.isprintable():
+            members[name] = repr(value)[1:-1]
+    return members
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -8,6 +8,7 @@ import resource
 import socket
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -339,6 +340,28 @@ async def test_a_client_s_long_name_is_told_cut(embedded: EmbeddedDaemon) -> Non
         _, report = await peer.receive()
         assert isinstance(report, StatusReport)
         assert report.clients[0].client == "n" * 128
+
+
+async def test_a_client_s_long_name_does_not_fill_the_log(path: Path) -> None:
+    said = io.StringIO()
+    daemon = Daemon(DaemonSettings(path=path), log=logger(said, as_json=True))
+    await daemon.start()
+    try:
+        async with await connect(path, client="x" * 10_000) as client:
+            await client.status()
+    finally:
+        await daemon.stop(drain_s=0)
+    assert "client_gone" in said.getvalue()
+    assert max(map(len, said.getvalue().splitlines())) < 500
+
+
+async def test_of_many_reports_one_is_made_a_loop_round(embedded: EmbeddedDaemon) -> None:
+    answers = [asyncio.create_task(embedded.daemon.status.answer(Status())) for _ in range(20)]
+    made = [0]
+    while made[-1] < len(answers):
+        await asyncio.sleep(0)
+        made.append(sum(answer.done() for answer in answers))
+    assert max(after - before for before, after in pairwise(made)) == 1
 
 
 def test_of_many_clients_the_oldest_are_told() -> None:

@@ -36,6 +36,17 @@ def test_events_are_json_lines_with_time_level_and_members() -> None:
     assert event == {"event": "stream_end", "level": "info", "session": 3, "frames": 7}
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("said", ["\x1b]0;title\x07", "\x1b[2J", "a\x9b31mb", "two\nlines", "a\rb", "\u202eback"])
+def test_a_terminal_has_nothing_to_obey(as_json: bool, said: str) -> None:
+    out = io.StringIO()
+    logger(out, as_json=as_json).bind(client=said).warning("protocol_error", message=said)
+    line = out.getvalue()
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
+    assert said not in line
+
+
 class Broken(io.StringIO):
     """A pipe whose reader has gone, or a disk that is full."""
 
