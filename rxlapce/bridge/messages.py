@@ -39,13 +39,13 @@ class UiMessage(DataClassJsonMixin):
 
     def to_dict(self, encode_json: bool = False) -> dict[str, Any]:
         """The members in camelCase, as builtin types."""
-        return _camel[type(self)].to_dict(self)
+        return _codec(type(self)).to_dict(self)
 
     @classmethod
     def from_dict(cls, kvs: Any, *, infer_missing: bool = False) -> Self:
         """The message of such members. Raises `BadPayload` with the JSON path."""
-        # `of_dict` makes what its table's key says.
-        return cast("Self", _camel[cls].of_dict(kvs, "$"))
+        # `of_dict` makes what its codec is for.
+        return cast("Self", _codec(cls).of_dict(kvs, "$"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,9 +261,14 @@ InboundMessage = (
 OUTBOUND: Final[Mapping[str, type[OutboundMessage]]] = {kind.method: kind for kind in get_args(OutboundMessage)}
 INBOUND: Final[Mapping[str, type[InboundMessage]]] = {kind.method: kind for kind in get_args(InboundMessage)}
 
-_camel: Final[Mapping[type[UiMessage], CamelCase]] = {
-    kind: CamelCase(kind) for kind in (*OUTBOUND.values(), *INBOUND.values())
-}
+_codecs: Final[dict[type[UiMessage], CamelCase]] = {}
+
+
+def _codec(kind: type[UiMessage]) -> CamelCase:
+    """A message's JSON, made when it is first wanted: all of them take 20 ms, which a mere `connect` does not pay."""
+    if kind not in _codecs:
+        _codecs[kind] = CamelCase(kind)
+    return _codecs[kind]
 
 
 class _Envelope(msgspec.Struct):
@@ -284,7 +289,7 @@ _envelopes: Final = msgspec.json.Decoder(_Envelope)
 
 def encode(message: OutboundMessage | InboundMessage) -> bytes:
     """The JSON text, in one line."""
-    return b'{"method":"%b","params":%b}' % (message.method.encode(), _camel[type(message)].to_json(message))
+    return b'{"method":"%b","params":%b}' % (message.method.encode(), _codec(type(message)).to_json(message))
 
 
 def decode_outbound(text: bytes | str) -> OutboundMessage:
@@ -316,4 +321,4 @@ def _decode(text: bytes | str, kinds: Mapping[str, type[UiMessage]]) -> Any:
     kind = kinds.get(envelope.method)
     if kind is None:
         raise BadPayload(f"unknown method {envelope.method!r}; known: {', '.join(kinds)} - at `$.method`")
-    return _camel[kind].read(envelope.params, "$.params")
+    return _codec(kind).read(envelope.params, "$.params")
