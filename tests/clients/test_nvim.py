@@ -210,8 +210,8 @@ async def test_a_signed_connection_streams_and_a_wrong_secret_is_refused(
             assert (await nvim.line())["answer"] == (await truth(simulator)).text
             await nvim.line()
             await nvim.passed()
-        for file, why in ((str(others), "it has another secret of that name"), ("", "serves signed connections only")):
-            async with editor("daemon", SCENARIO="fails", RXLAPCE_KEY_FILE=file, **environ) as nvim:
+        for given, why in ((str(others), "it has another secret of that name"), ("", "serves signed connections only")):
+            async with editor("daemon", SCENARIO="fails", RXLAPCE_KEY_FILE=given, **environ) as nvim:
                 assert why in (await nvim.line())["told"][0]
                 await nvim.passed()
 
