@@ -145,7 +145,7 @@ def test_descriptors_that_the_protocol_lists_are_those_that_are_passed() -> None
 def command_lines() -> list[str]:
     """Every `rxlapce ...` of an indented block, without what the shell does around it."""
     found: list[str] = []
-    for document in ("README.md", "docs/cli.md"):
+    for document in ("README.md", "docs/cli.md", "docs/service.md"):
         for line in (ROOT / document).read_text().splitlines():
             if line.startswith("    ") and "[-V" not in line:
                 found += re.findall(r"(?:^ {4}|[|(] ?)rxlapce (.*?)(?=$| [|<>]|\)\"$)", line)
@@ -164,6 +164,9 @@ def test_command_line_of_a_document_parses(line: str, tmp_path: Path, monkeypatc
     name, *arguments = shlex.split(line)
     found = cli.get_command(click.Context(cli), name)
     assert found is not None
+    if isinstance(found, click.Group):
+        name, found, arguments = found.resolve_command(click.Context(found), arguments)
+        assert found is not None
     with found.make_context(name, arguments):
         pass
 
