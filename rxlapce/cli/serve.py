@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from rxlapce.cli.loop import run
+from rxlapce.cli.loop import ease_collector, run
 from rxlapce.cli.options import config_option
 from rxlapce.config.env import (
     check_base_url,
@@ -184,6 +184,7 @@ async def _serve(
             if config.aliases:
                 daemon.log.info("aliases_configured", aliases=", ".join(router.aliases))
             await stack.enter_async_context(manager)
+            ease_collector()
             await service.start(partial(_tell_ready, ready_fd))
             if lifeline_fd is not None:
                 _stop_at_end_of(lifeline_fd, stop)
