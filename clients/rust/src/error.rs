@@ -11,8 +11,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a request or a connection failed.
 ///
-/// [`Request`](Error::Request) ends one request, as do [`Overrun`](Error::Overrun), [`TimedOut`](Error::TimedOut),
-/// [`Busy`](Error::Busy) and [`BadRequest`](Error::BadRequest); every other one is the end of the connection.
+/// [`Request`](Error::Request) ends one request, as do [`Overrun`](Error::Overrun), [`TimedOut`](Error::TimedOut) and
+/// [`BadRequest`](Error::BadRequest), and [`Busy`](Error::Busy) where a request could not be sent; every other one is
+/// the end of the connection.
 /// An `Error` can be cloned: one lost connection ends many streams.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

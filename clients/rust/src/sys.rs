@@ -5,7 +5,7 @@
 //! everywhere else the functions that it needs say that they are not supported.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_long, c_short, c_ulong, c_void};
+use std::ffi::{c_int, c_long, c_short, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -24,7 +24,7 @@ const MSG_DONTWAIT: c_int = if cfg!(target_os = "linux") { 0x40 } else { 0x80 };
 const MSG_NOSIGNAL: c_int = if cfg!(target_os = "linux") { 0x4000 } else { 0 };
 
 #[cfg(target_os = "linux")]
-type PollCount = c_ulong;
+type PollCount = std::ffi::c_ulong;
 #[cfg(not(target_os = "linux"))]
 type PollCount = std::ffi::c_uint;
 

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use rxlapce_client::frame::{Frame, FrameDecoder, HEADER_BYTES};
 use rxlapce_client::handshake::Offer;
 use rxlapce_client::json::Value;
-use rxlapce_client::message::{goes_to_client, goes_to_daemon, Event};
+use rxlapce_client::message::{goes_to_client, goes_to_daemon, Command, Event};
 use rxlapce_client::signing::{SessionKeys, TRAILER_BYTES};
-use rxlapce_client::Transport;
+use rxlapce_client::{
+    CacheLife, ChatRequest, CompletionRequest, Detail, Effort, Image, Message, OpaquePart, Part,
+    RequestedCall, ResponseFormat, Tool, Transport,
+};
 
 /// Longer ones are cut near their frames' borders alone.
 const CUT_EVERYWHERE_BYTES: usize = 4096;
@@ -246,6 +249,146 @@ fn keys_are_derived_as_in_the_worked_examples() {
         assert_eq!(keys.daemon[..], expected("daemon"));
         assert_eq!(keys.ring[..], expected("ring"));
     }
+}
+
+/// A value without the members that say no more than their absence.
+fn lean(value: &Value) -> Value {
+    let says_nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    };
+    match value {
+        Value::Array(values) => Value::Array(values.iter().map(lean).collect()),
+        Value::Object(members) => {
+            let kept = members.iter().filter(|(_, value)| !says_nothing(value));
+            let mut kept: Vec<_> = kept.map(|(name, value)| (name.clone(), lean(value))).collect();
+            kept.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(kept)
+        }
+        other => other.clone(),
+    }
+}
+
+/// Asserts that a command is the one frame of the vector `to-daemon-NAME`, but for members that have their default.
+fn assert_says(name: &str, command: Command<'_>) {
+    let Some(folder) = folder() else { return };
+    let json = read_json(&folder.join(format!("valid/to-daemon-{name}.json")));
+    let expected = &json.as_array().unwrap()[0];
+    assert_eq!(Some(u64::from(command.number())), expected.get("type").and_then(Value::as_u64), "{name}");
+    let said = Value::parse(command.payload().as_bytes()).unwrap();
+    assert_eq!(lean(&said), lean(expected.get("payload").unwrap()), "{name}");
+}
+
+#[test]
+fn what_a_client_says_is_what_the_vectors_say() {
+    let Some(folder) = folder() else { return };
+    let full = read_json(&folder.join("valid/to-daemon-complete-full.json"));
+    let prompt =
+        full.as_array().unwrap()[0].get("payload").and_then(|payload| payload.get("request")?.get("prompt"));
+    let completion = CompletionRequest {
+        api: Some("completions".into()),
+        max_tokens: Some(16),
+        temperature: Some(0.0),
+        top_p: Some(1.0),
+        stop: vec!["\n".into()],
+        seed: Some(0),
+        extra: vec![("suffix".into(), "return 1".into())],
+        ..CompletionRequest::new("ollama/coder", prompt.and_then(Value::as_str).unwrap())
+    };
+    assert!(completion.prompt.contains('𝄞'));
+    assert_says("complete-full", Command::Complete(&completion));
+    assert_says("complete-stream-full", Command::CompleteStream { request: &completion, credit: Some(0) });
+    assert_says("models-full", Command::Models { providers: Some(&["openai".into(), "ollama".into()]) });
+    assert_says("models-lean", Command::Models { providers: None });
+    assert_says("credit-full", Command::Credit { frames: 1 << 31 });
+    assert_says("cancel-full", Command::Cancel);
+    assert_says("status-full", Command::Status);
+    assert_says("heartbeat-full", Command::Heartbeat { echo: true });
+    assert_says("disconnect-full", Command::Disconnect { reason: "shutdown" });
+    let simple = ChatRequest::new("simulator/sim", [Message::user("Hi")]);
+    assert_says("chat-lean", Command::Chat(&simple));
+    assert_says("chat-stream-lean", Command::ChatStream { request: &simple, credit: None });
+}
+
+#[test]
+fn a_conversation_with_everything_is_what_the_vectors_say() {
+    let Some(folder) = folder() else { return };
+    let json = read_json(&folder.join("valid/to-daemon-chat-full.json"));
+    let said = json.as_array().unwrap()[0].get("payload").and_then(|payload| payload.get("request")).unwrap();
+    let odd = said.get("messages").and_then(Value::as_array).unwrap()[1].get("parts").unwrap();
+    let odd = odd.as_array().unwrap()[0].get("text").and_then(Value::as_str).unwrap();
+    let schema =
+        Value::parse(br#"{"type":"object","properties":{"path":{"type":"string"}},"required":["path"]}"#)
+            .unwrap();
+    let call = RequestedCall {
+        id: "call_1".into(),
+        name: "read_file".into(),
+        arguments: r#"{"path":"a.py"}"#.into(),
+    };
+    let url = Image {
+        url: Some("https://example.com/a.png".into()),
+        detail: Some(Detail::High),
+        ..Image::default()
+    };
+    let (data, media_type) = (Some("iVBORw0KGgo=".into()), Some("image/png".into()));
+    let data = Image { data, media_type, ..Image::default() };
+    let user = vec![
+        Part { cache: Some(CacheLife::FiveMinutes), ..Part::text(odd) },
+        Part::image(url),
+        Part::image(data),
+    ];
+    let (thought, signature) = (Some("First, the file.".into()), Some("c2lnbmF0dXJl".into()));
+    let opaque = OpaquePart { kind: "redacted_thinking".into(), raw: r#"{"data":"eA=="}"#.into() };
+    let assistant = vec![
+        Part { reasoning: thought, signature, ..Part::default() },
+        Part { tool_call: Some(call.clone()), ..Part::default() },
+        Part { opaque: Some(opaque), ..Part::default() },
+    ];
+    let request = ChatRequest {
+        api: Some("responses".into()),
+        max_tokens: Some(4096),
+        temperature: Some(0.5),
+        top_p: Some(0.9),
+        top_k: Some(40),
+        presence_penalty: Some(-0.5),
+        frequency_penalty: Some(1.5),
+        stop: vec!["\n\n".into(), "END".into()],
+        seed: Some(-7),
+        n: Some(2),
+        tools: vec![Tool {
+            name: "read_file".into(),
+            description: "Read a file.".into(),
+            parameters: Some(schema.clone()),
+            cache: Some(CacheLife::OneHour),
+        }],
+        tool_choice: Some("auto".into()),
+        parallel_tool_calls: Some(false),
+        response_format: Some(ResponseFormat {
+            json_schema: Some(schema),
+            name: Some("file".into()),
+            strict: Some(false),
+        }),
+        reasoning_effort: Some(Effort::High),
+        reasoning_tokens: Some(1024),
+        extra: vec![(
+            "metadata".into(),
+            said.get("extra").and_then(|extra| extra.get("metadata")).unwrap().clone(),
+        )],
+        ..ChatRequest::new(
+            "openai/gpt-x",
+            [
+                Message::system("Be brief."),
+                Message { parts: user, ..Message::user("") },
+                Message { parts: assistant, tool_calls: vec![call], ..Message::assistant("") },
+                Message::tool("call_1", "print(1)"),
+            ],
+        )
+    };
+    assert_says("chat-full", Command::Chat(&request));
+    assert_says("chat-stream-full", Command::ChatStream { request: &request, credit: Some(1 << 31) });
 }
 
 /// Every bit of every short vector flipped: no frame comes out that was not there before, and nothing panics.

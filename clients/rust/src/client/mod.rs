@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{mpsc, Arc, Mutex, MutexGuard};
+use std::sync::{mpsc, Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,11 @@ pub(crate) struct Shared {
     outbox: Outbox,
     /// A byte in it wakes the reader's thread.
     nudge: UnixStream,
+    /// Its other end, which is kept here so that a late nudge meets no broken pipe.
+    nudged: UnixStream,
     closing: AtomicBool,
+    /// Why this side ended the connection, if it was not by being asked to.
+    given_up: OnceLock<Error>,
     draining: Mutex<Option<Duration>>,
 }
 
@@ -103,7 +107,8 @@ impl Shared {
 
     /// Sends what belongs to a request that is under way: where even that finds no room, the connection is given up.
     pub(crate) fn send_or_break(&self, command: Command<'_>, id: u64) {
-        if self.send(command, id).is_err() {
+        if let Err(error) = self.send(command, id) {
+            let _told_once = self.given_up.set(error);
             self.outbox.close(); // which the reader finds to be the end
         }
     }
@@ -145,12 +150,13 @@ impl Client {
             table: Mutex::default(),
             outbox: Outbox::new(socket, agreed.signer),
             nudge,
+            nudged,
             closing: AtomicBool::new(false),
+            given_up: OnceLock::new(),
             draining: Mutex::default(),
         });
         let ring = ring.map(|ring| reader::Ring::new(ring, agreed.ring_decoder, options.linger));
-        let reader =
-            reader::Reader::new(Arc::clone(&shared), agreed.decoder, ring, nudged, options.on_notice);
+        let reader = reader::Reader::new(Arc::clone(&shared), agreed.decoder, ring, options.on_notice);
         let thread = thread::Builder::new()
             .name("rxlapce-client".into())
             .spawn(move || reader.run(&leftover))

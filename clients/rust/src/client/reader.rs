@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -45,7 +44,6 @@ pub(crate) struct Reader {
     shared: Arc<Shared>,
     decoder: FrameDecoder,
     ring: Option<Ring>,
-    nudged: UnixStream,
     on_notice: Option<OnNotice>,
     /// Why the daemon said that it closes.
     goodbye: Option<String>,
@@ -57,10 +55,9 @@ impl Reader {
         shared: Arc<Shared>,
         decoder: FrameDecoder,
         ring: Option<Ring>,
-        nudged: UnixStream,
         on_notice: Option<OnNotice>,
     ) -> Self {
-        Self { shared, decoder, ring, nudged, on_notice, goodbye: None, buffer: vec![0; ROUND_BYTES] }
+        Self { shared, decoder, ring, on_notice, goodbye: None, buffer: vec![0; ROUND_BYTES] }
     }
 
     /// Reads until the connection's end, which is then told to everybody. `early` came behind the handshake.
@@ -91,7 +88,7 @@ impl Reader {
             let found = sys::wait(
                 [
                     Some((socket, wanted)),
-                    Some((self.nudged.as_fd(), Wanted::Read)),
+                    Some((self.shared.nudged.as_fd(), Wanted::Read)),
                     wake.map(|ring| (ring.reader.wake_end(), Wanted::Read)),
                 ],
                 timeout,
@@ -105,7 +102,7 @@ impl Reader {
                 }
             }
             if nudged {
-                let _nudges = sys::receive_now(self.nudged.as_fd(), &mut [0; 64]);
+                let _nudges = sys::receive_now(self.shared.nudged.as_fd(), &mut [0; 64]);
                 if self.shared.closing.load(Ordering::Acquire) {
                     return Err(closed_here());
                 }
@@ -180,6 +177,9 @@ impl Reader {
         }
         if self.shared.closing.load(Ordering::Acquire) {
             return closed_here();
+        }
+        if let Some(error) = self.shared.given_up.get() {
+            return error.clone();
         }
         Error::ConnectionLost(match (&self.goodbye, error) {
             (Some(reason), _) => format!("the daemon closed the connection: it said {reason:?}"),
