@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from reactivex.scheduler.eventloop import AsyncIOScheduler
@@ -13,6 +14,7 @@ from rxlapce.daemon.bounds import Held, Limits, RequestBounds
 from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.request_log import RequestLog
 from rxlapce.daemon.sink import FAILED, StreamSink, error_frame
+from rxlapce.daemon.turns import Turns
 from rxlapce.daemon.unary import UnaryRequests, cancelled
 from rxlapce.errors import (
     BadPayload,
@@ -111,7 +113,7 @@ class Session:
         self._began_s = time.monotonic()
         self._connection: SocketConnection | None = None
         self._stream_writer: FrameWriter | None = None
-        self._early: list[Frame] = []
+        self._turns = Turns(self._on_frame)
         self._closed = False
 
     @property
@@ -162,30 +164,27 @@ class Session:
             self._stream_writer = connection.writer
         self._stream_writer.flow.on_change(self._on_writer_flow)
         self.log.info("client_connected", transport=self.transport)
-        early, self._early = self._early, []
-        self.on_frames(early)
+        self._turns.start(connection)
 
     # -- frames in --------------------------------------------------------------------------------------------------
 
     def on_frames(self, frames: Sequence[Frame]) -> None:
         """Take what one read of the socket brought; what comes before `start` waits for it."""
-        if self._connection is None:
-            self._early.extend(frames)
-            return
-        for frame in frames:
-            if self._closed:
-                return
-            try:
-                message = decode(frame.number, frame.payload, receiver="daemon")
-                self._on_message(frame.request_id, message, len(frame.payload))
-            except BadPayload as error:
-                if frame.number not in _REQUESTS or self._is_in_use(frame.request_id):
-                    self.fail(error)
-                else:  # the connection is sound, and so are its other requests
-                    refusal = ProviderError(ErrorKind.BAD_REQUEST, str(error), phase=Phase.ADMIT)
-                    self._refuse(frame.request_id, refusal, streaming=frame.number in _STREAMS)
-            except ProtocolError as error:
+        if not self._closed:
+            self._turns.take(frames)
+
+    def _on_frame(self, frame: Frame) -> None:
+        try:
+            message = decode(frame.number, frame.payload, receiver="daemon")
+            self._on_message(frame.request_id, message, len(frame.payload))
+        except BadPayload as error:
+            if frame.number not in _REQUESTS or self._is_in_use(frame.request_id):
                 self.fail(error)
+            else:  # the connection is sound, and so are its other requests
+                refusal = ProviderError(ErrorKind.BAD_REQUEST, str(error), phase=Phase.ADMIT)
+                self._refuse(frame.request_id, refusal, streaming=frame.number in _STREAMS)
+        except ProtocolError as error:
+            self.fail(error)
 
     def _on_message(self, request_id: int, message: WireMessage, size: int) -> None:
         # What comes most often goes first: to be no message of a class costs 0.3 us, as all have an ABC among their
@@ -344,7 +343,7 @@ class Session:
     def on_lost(self, error: Exception | None) -> None:
         """The peer is gone, orderly (None) or not, or what it sends cannot be read: release everything. Idempotent."""
         if isinstance(error, ProtocolError) and not isinstance(error, TruncatedFrame):
-            self.fail(error)
+            self._turns.at_last(partial(self.fail, error))
         elif self._release() and self._connection is not None:
             # Not flushed: a peer that has closed one half, or stands still, would keep its descriptor for ever.
             self._connection.abort()
@@ -354,6 +353,7 @@ class Session:
         if self._closed:
             return False
         self._closed = True
+        self._turns.drop()
         dropped = self.requests
         for stream in tuple(self.streams.values()):
             stream.drop()
