@@ -25,7 +25,7 @@ from rxlapce.daemon.handlers import ProviderRoutes
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.service import Service, raise_open_files
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
-from rxlapce.daemon.systemd import take_supervision
+from rxlapce.daemon.systemd import Supervision, take_supervision
 from rxlapce.errors import ConfigError
 from rxlapce.operators.breaker import Change, State
 from rxlapce.operators.store_address import StoreAddress
@@ -120,12 +120,8 @@ def serve(
     supervision = take_supervision(os.environ, os.getpid())
     if ring_kib & (ring_kib - 1):
         raise click.BadParameter(f"{ring_kib} is not a power of two", param_hint="--ring-kib")
-    environ: dict[str, str] = dict(os.environ)
-    if base_url is not None:
-        check_base_url(base_url, "--base-url")
-        environ["LOCAL_BASE_URL"] = base_url
     wish = Wish(
-        environ=environ,
+        environ=_environ(base_url),
         config=config,
         simulated=(*simulated, "simulator") if simulator else simulated,
         default_provider=default_provider,
@@ -134,14 +130,9 @@ def serve(
     )
     if require_signing and key_file is None:
         raise click.UsageError("--require-signing needs --key-file: with whose secrets?")
-    passed: Listener | None = None
-    if supervision.passed is not None:
-        passed, where = adopt(supervision.passed)
-        if replace or path not in (None, where):
-            raise click.UsageError(f"the service manager passed the socket at {where}: neither --path nor --replace")
-        path = where
+    passed, path = _place(supervision, path, replace=replace)
     settings = DaemonSettings(
-        path=path or default_socket_path(),
+        path=path,
         ring_bytes=ring_kib * 1024,
         drain_s=drain_s,
         signing=Signing(keys=read_keys(key_file) if key_file else {}, required=require_signing),
@@ -156,6 +147,25 @@ def serve(
     if own_folder:
         with contextlib.suppress(OSError):  # it is not empty, or whoever made it was faster
             settings.path.parent.rmdir()
+
+
+def _environ(base_url: str | None) -> dict[str, str]:
+    environ: dict[str, str] = dict(os.environ)
+    if base_url is not None:
+        check_base_url(base_url, "--base-url")
+        environ["LOCAL_BASE_URL"] = base_url
+    return environ
+
+
+def _place(supervision: Supervision, path: Path | None, *, replace: bool) -> tuple[Listener | None, Path]:
+    """The socket that the service manager passed, if it did, and where to listen."""
+    if supervision.passed is None:
+        return None, path or default_socket_path()
+    passed, where = adopt(supervision.passed)
+    if replace or path not in (None, where):
+        passed.close()
+        raise click.UsageError(f"the service manager passed the socket at {where}: neither --path nor --replace")
+    return passed, where
 
 
 async def _serve(

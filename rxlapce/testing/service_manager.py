@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -86,6 +87,11 @@ class Manager:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        self.read()
+        for pid in {int(told["MAINPID"]) for told in self.told if "MAINPID" in told}:
+            with contextlib.suppress(OSError):  # it has ended, or is somebody else's by now
+                if os.fsencode(self.notify_socket) in _environment(pid):  # a successor that one of ours has started
+                    os.kill(pid, signal.SIGKILL)
         self._notify.close()
         if self.listener is not None:
             self.listener.close()
@@ -94,6 +100,10 @@ class Manager:
     def notify_fd(self) -> int:
         """What becomes readable when something is told."""
         return self._notify.fileno()
+
+
+def _environment(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
 
 
 @contextlib.asynccontextmanager

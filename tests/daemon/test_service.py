@@ -15,6 +15,7 @@ import pytest
 
 from rxlapce.bridge import connect
 from rxlapce.daemon.systemd import Notifier, Reporter, Supervision
+from rxlapce.errors import ProviderError
 from rxlapce.simulator import Simulator
 from rxlapce.telemetry.logs import logger
 from rxlapce.testing.asking import Collected, ask, heard, truth
@@ -204,9 +205,10 @@ async def test_a_standard_error_that_nobody_reads_holds_up_no_request(simulator:
     os.close(writing)
     try:
         assert await asyncio.to_thread(os.read, ready_read, 10) == b"ready\n"
-        async with await connect(path, client="x" * 9000) as client:  # each line of the log has its name
-            for _ in range(10):  # two lines each: more than a pipe has room for
-                assert (await client.chat(ask("tokens=1"))).text
+        async with await connect(path) as client:
+            unknown = ask(provider="x" * 500)  # lines of the log have its name
+            refused = await asyncio.gather(*(client.chat(unknown) for _ in range(100)), return_exceptions=True)
+            assert all(isinstance(error, ProviderError) for error in refused)
             kept = os.read(reading, 1 << 20)
             assert (await client.chat(ask("tokens=1"))).text
         assert b"log_lines_lost" not in kept
