@@ -266,7 +266,11 @@ def limits() -> str:
             ("frames of a signed way without a trailer", f"{signing.MAX_BATCH_BYTES:,} bytes", "`BadSignature`"),
             ("ring, unless set otherwise", f"{daemon.ring_bytes:,} bytes", "the daemon waits for room"),
             ("ring, at most", f"{shm.MAX_CAPACITY:,} bytes", "the client refuses it"),
-            ("frames that the daemon holds for one client", f"{writer.MAX_PENDING_BYTES:,} bytes", "it gives up"),
+            (
+                "frames that the daemon holds for one client, by each way",
+                f"{writer.MAX_PENDING_BYTES:,} bytes",
+                "it gives up",
+            ),
             ("an orderly stop waits for running streams", f"{daemon.drain_s:g} s", "an error of kind `cancelled`"),
             ("longest sleep beside a ring", f"{shm.NET_S:g} s", "look again, woken or not"),
             ("path of the socket", f"{unix.MAX_PATH_BYTES} bytes", "the daemon does not start"),
