@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rxlapce.bridge import connect
 from rxlapce.simulator import Simulator
 from rxlapce.testing.asking import Said, truth
 from rxlapce.testing.daemons import DaemonProcess, daemon_process
@@ -246,6 +248,27 @@ async def test_the_daemon_s_death_ends_a_stream_behind_what_had_come(
     assert lost["kind"] == "ConnectionLost"
     assert len(line["text"].split()) > 5
     assert line["finish"] is None
+
+
+@BOTH_WAYS
+async def test_what_a_dead_daemon_had_written_is_read_to_the_end(
+    examples: Path, simulator: Simulator, daemon: DaemonProcess, way: str
+) -> None:
+    """The client stands still from the first tokens until the daemon, which has written the rest, is gone."""
+    async with (
+        probing(examples, daemon.path, way, "begun", "local/sim:tokens=120,tps=100", "5") as probe,
+        await connect(daemon.path) as other,
+    ):
+        await probe.line()
+        assert await probe.line() == {"begun": 5}
+        probe.process.send_signal(signal.SIGSTOP)
+        await simulator.wait_until(lambda: simulator.open_streams == 0)
+        while any(client.requests for client in (await other.status()).clients if client.client == "probe"):
+            pass
+        await daemon.kill()
+        probe.process.send_signal(signal.SIGCONT)
+        said = await probe.lines()
+    assert heard(next(line for line in said if "text" in line)) == await truth(simulator)
 
 
 @BOTH_WAYS
