@@ -140,6 +140,7 @@ def test_install_writes_the_units_and_says_the_two_commands(home: Path, command:
     assert {name: text[:-1] for name, text in zip(shown[1::2], shown[2::2], strict=True)} == written(home)
 
 
+@pytest.mark.heavy
 def test_install_now_starts_it_and_its_program_is_one_that_serves(home: Path, command: Command) -> None:
     assert command("service", "install", "--for", "systemd", "--now", "--", "--simulator", "--ring-kib", "64").code == 0
     assert asked(home) == ["systemctl --user daemon-reload", "systemctl --user enable --now rxlapce.socket"]

@@ -46,6 +46,7 @@ async def stop(path: Path) -> None:
     await until(lambda: ended(pid))
 
 
+@pytest.mark.heavy
 async def test_a_service_goes_on_as_another_process_on_the_same_socket_and_its_streams_finish(
     simulator: Simulator, systemd: Manager
 ) -> None:

@@ -108,6 +108,7 @@ async def test_options_that_say_another_place_are_a_misuse(
 # -- what the manager hears -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 async def test_it_is_told_that_the_daemon_serves_lives_drains_and_stops(simulator: Simulator, systemd: Manager) -> None:
     process = await systemd.start(
         *base_url(simulator), "--path", str(systemd.path), "--drain", "20", environ={"WATCHDOG_USEC": "100000"}
@@ -180,6 +181,7 @@ async def test_a_manager_that_cannot_be_told_is_logged_once_and_does_no_harm(
 # -- signals, limits, and a log that is not read ----------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 async def test_a_hangup_ends_nothing_and_reopens_the_log_file(simulator: Simulator, path: Path, tmp_path: Path) -> None:
     log, old = tmp_path / "log", tmp_path / "log.old"
     options = ("--log-file", str(log), "--log-level", "info")
