@@ -165,7 +165,7 @@ def test_command_line_of_a_document_parses(line: str, tmp_path: Path, monkeypatc
     found = cli.get_command(click.Context(cli), name)
     assert found is not None
     if isinstance(found, click.Group):
-        name, found, arguments = found.resolve_command(click.Context(found), arguments)
+        _, found, arguments = found.resolve_command(click.Context(found), arguments)
         assert found is not None
     with found.make_context(name, arguments):
         pass
