@@ -119,7 +119,7 @@ class AnswerBuilder:
     """Takes tokens one by one with `add`; `answer()` is what they make so far. Memory: the answer's own size.
 
     `model` can be set beforehand for a stream that breaks off before its `Finish` names one. What a `Seam` has the
-    reader discard is forgotten, of all choices, and with the whole answer also its usage; `tokens` still counts it.
+    reader discard is forgotten, of all choices; the last report of usage holds, and `tokens` still counts what is gone.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ class AnswerBuilder:
         if word is SeamWord.RESTART:
             self._parts = {0: _Parts()}
             self._opaque.clear()
-            self._usage = self._before_calls = None
+            self._before_calls = None
         elif word is SeamWord.REWIND and self._before_calls is not None:
             lengths, opaque = self._before_calls
             self._parts = {index: parts for index, parts in self._parts.items() if index in lengths}

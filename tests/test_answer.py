@@ -207,18 +207,16 @@ def test_a_second_rewind_goes_back_to_the_first_call_since_the_first_one() -> No
     assert (answer.text, answer.choices[0].tool_calls, answer.turn.content) == ("abc", (), "abc")
 
 
-@pytest.mark.parametrize(("word", "usage"), [("rewind", Usage(output=9)), ("restart", None)])
-def test_what_was_discarded_still_counts_as_tokens_and_only_a_restart_forgets_its_usage(
-    word: str, usage: Usage | None
-) -> None:
+@pytest.mark.parametrize("word", ["continue", "rewind", "restart"])
+def test_what_was_discarded_still_counts_as_tokens_and_the_last_usage_holds(word: str) -> None:
     answer = fold(*SAID, Seam(1, f"{word}: b answers"))
-    assert (answer.tokens, answer.usage) == (len(SAID) + 1, usage)
+    assert (answer.tokens, answer.usage) == (len(SAID) + 1, Usage(output=9))
 
 
 def kept_of(tokens: list[StreamToken]) -> list[StreamToken]:
     """What a reader who obeys the seams has in the end: a log that is cut.
 
-    Usage reports are nothing that was said: a rewind leaves them, but a restart is another answer.
+    Usage reports are nothing that was said: a seam leaves them.
     """
     log: list[StreamToken] = []
     for token in tokens:
@@ -227,7 +225,7 @@ def kept_of(tokens: list[StreamToken]) -> list[StreamToken]:
             continue
         match token.word:
             case SeamWord.RESTART:
-                log.clear()
+                log[:] = [late for late in log if isinstance(late, UsageReport)]
             case SeamWord.REWIND:
                 log[first_call(log) :] = [late for late in log[first_call(log) :] if isinstance(late, UsageReport)]
             case SeamWord.CONTINUE:

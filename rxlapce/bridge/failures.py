@@ -1,10 +1,14 @@
 """What the editor's side makes of failures: the daemon's, and those of its own subscribers."""
 
 import asyncio
+from enum import StrEnum
+from typing import TypeVar
 
 from rxlapce.bridge.stream import Incoming
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.messages import ErrorBody
+
+Word = TypeVar("Word", bound=StrEnum)
 
 
 def tell_error(incoming: Incoming, error: Exception, request_id: int) -> None:
@@ -22,16 +26,12 @@ def report(error: Exception, request_id: int) -> None:
 
 
 def provider_error(body: ErrorBody) -> ProviderError:
-    """The error that the daemon's frame carries; a kind of a newer daemon's becomes `internal`."""
-    try:
-        kind, retry, phase = ErrorKind(body.kind), Retry(body.retry), Phase(body.phase)
-    except ValueError:
-        kind, retry, phase = ErrorKind.INTERNAL, Retry.NEVER, Phase.FLOW
+    """The error that the daemon's frame carries; a newer daemon's word becomes `internal`, `never` or `flow`."""
     error = ProviderError(
-        kind,
+        _word(ErrorKind, body.kind, ErrorKind.INTERNAL),
         body.message,
-        retry=retry,
-        phase=phase,
+        retry=_word(Retry, body.retry, Retry.NEVER),
+        phase=_word(Phase, body.phase, Phase.FLOW),
         retry_after_s=body.retry_after_s,
         status=body.status,
         provider=body.provider,
@@ -40,3 +40,10 @@ def provider_error(body: ErrorBody) -> ProviderError:
     )
     error.delivered_chars = body.delivered_chars
     return error
+
+
+def _word(words: type[Word], said: str, otherwise: Word) -> Word:
+    try:
+        return words(said)
+    except ValueError:
+        return otherwise
