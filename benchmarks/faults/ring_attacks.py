@@ -1,8 +1,10 @@
 """What a hostile client writes into the ring's memory, and what the daemon makes of it."""
 
 import random
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +61,11 @@ def _scribbled_head(client: RawClient) -> None:
     wait_for_bytes(client, 0)
     for at in (0, 8, 16, WRITTEN, WRITER_CLOSED):
         client.put(at, _ALL_ONES)
-    while client.look(WRITTEN) == _ALL_ONES:  # until the daemon puts down its own again, with its next frame
+    client.send(asked("nobody/none"), 2)  # a frame at once, with which the daemon puts down its own position again
+    until_s = time.monotonic() + 10
+    while client.look(WRITTEN) == _ALL_ONES:
+        if time.monotonic() > until_s:
+            raise TimeoutError("the daemon writes nothing more")
         time.sleep(0.001)
 
 
@@ -136,7 +142,10 @@ def scribbled(path: Path) -> str:
 
 
 def read_whole(client: RawClient, open_streams: set[int], texts: dict[int, str] | None = None) -> str:
-    """Read the ring, as an honest client does but without sleeping in it, until these streams have ended: `whole`."""
+    """Read the ring, as an honest client does but without sleeping in it, until these streams have ended: `whole`.
+
+    What else comes is not looked at.
+    """
     assert client.memory is not None
     reader, decoder, seqs = RingReader(memoryview(client.memory)), FrameDecoder(), dict.fromkeys(open_streams, 0)
     waiting, until_s = set(open_streams), time.monotonic() + 60
@@ -146,10 +155,13 @@ def read_whole(client: RawClient, open_streams: set[int], texts: dict[int, str] 
             if not data:
                 time.sleep(0.001)
                 if client.wake is not None and client.wake.fileno() >= 0 and reader.writer_waits():
-                    client.wake.send(b"\0")
+                    with suppress(BlockingIOError):  # full: it has been woken already
+                        client.wake.send(b"\0", socket.MSG_DONTWAIT)
             if time.monotonic() > until_s:
                 return f"not ended: {seqs}"
             for frame in decoder.feed(data):
+                if frame.request_id not in waiting:
+                    continue
                 message = decode(frame.number, frame.payload, receiver="client")
                 if not isinstance(message, StreamChunk | StreamDone) or message.seq != seqs[frame.request_id]:
                     return f"stream {frame.request_id} at {seqs[frame.request_id]}: {message!r}"

@@ -237,7 +237,7 @@ def main() -> int:
     if options.plot:
         options.plot.write_text(drawn(run.samples))
     samples = [(sample.at_s, sample.gauges) for sample in run.samples]
-    wrong = [*faults(run.before, samples, run.after, run.tally), *unpunished(run.attacks, run.visits)]
+    wrong = [*faults(run.before, samples, run.after, run.tally), *unpunished(run.attacks, run.visits, options.seconds)]
     busiest = max((sample.gauges for sample in run.samples), key=lambda gauges: gauges.requests)
     grown, allowed = growth_kib(samples), allowed_kib(samples)
     if options.json:

@@ -6,17 +6,23 @@ not be among that.
 
 import json
 import random
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from benchmarks.faults import attacks, ring_attacks
+from benchmarks.faults.raw import Refused
+from rxlapce.errors import RxlapceError
 from rxlapce.transports.key_file import SigningKey, only_key
 
 PAUSE_S: Final = 1.0
+#: The slowest attack waits for 30 s.
+STUCK_S: Final = 90
 Attack = Callable[[Path, SigningKey, random.Random], Counter[str]]
 
 
@@ -34,10 +40,7 @@ def _ring(path: Path, key: SigningKey, chance: random.Random) -> Counter[str]:
     if chance.random() < 0.3:
         return Counter([ring_attacks.scribbled(path)])
     name = chance.choice([*ring_attacks.CORRUPT, *ring_attacks.HARMLESS])
-    try:
-        how = ring_attacks.corrupt(path, name) if name in ring_attacks.CORRUPT else ring_attacks.harmless(path, name)
-    except TimeoutError:
-        how = "no stream"  # the provider was out of order
+    how = ring_attacks.corrupt(path, name) if name in ring_attacks.CORRUPT else ring_attacks.harmless(path, name)
     return Counter([how.partition(":")[0]])
 
 
@@ -64,14 +67,31 @@ ATTACKS: Final[dict[str, Attack]] = {
 WEIGHTS: Final = (25, 25, 30, 17, 3)
 
 
+class Stuck(Exception):
+    """An attack has come to no end."""
+
+
+def _stuck(signum: int, frame: FrameType | None) -> None:
+    raise Stuck(f"after {STUCK_S} s")
+
+
 def main(path: Path, keys: Path, seconds: float, seed: int) -> None:
     """Attack until the time is over."""
     chance, ends, key = random.Random(seed), Counter[str](), only_key(keys)  # noqa: S311 - test data
+    signal.signal(signal.SIGALRM, _stuck)
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         name = chance.choices(tuple(ATTACKS), WEIGHTS)[0]
-        for how, count in ATTACKS[name](path, key, chance).items():
-            ends[f"{name}: {how}"] += count
+        ends["attacks"] += 1
+        signal.alarm(STUCK_S)
+        try:
+            for how, count in ATTACKS[name](path, key, chance).items():
+                ends[f"{name}: {how}"] += count
+        except Stuck:
+            ends[f"{name}: left hanging"] += 1
+        except (OSError, Refused, RxlapceError) as error:  # the provider is out of order, or the machine is slow
+            ends[f"{name}: {type(error).__name__}"] += 1
+        signal.alarm(0)
         time.sleep(chance.uniform(0, 2 * PAUSE_S))
     print(json.dumps(ends), flush=True)
 

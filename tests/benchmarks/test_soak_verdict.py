@@ -81,14 +81,16 @@ def test_streams_without_one_end_are_told() -> None:
 
 
 def test_an_attack_that_nobody_noticed_is_told() -> None:
-    assert unpunished({"flipped: BadChecksum": 9, "churn: after": 3}, {"ping": 4}) == []
-    assert unpunished({"flipped: TAKEN": 1}, {}) == ["1 attacks ended as 'flipped: TAKEN'"]
-    assert unpunished({"torn: left hanging": 2}, {}) == ["2 attacks ended as 'torn: left hanging'"]
-    assert unpunished({}, {}) == ["no peer was hostile"]
+    assert unpunished({"attacks": 2, "flipped: BadChecksum": 9, "churn: after": 3}, {"ping": 4}, 60) == []
+    assert unpunished({"attacks": 2, "flipped: TAKEN": 1}, {}, 60) == ["1 attacks ended as 'flipped: TAKEN'"]
+    assert unpunished({"attacks": 2, "torn: left hanging": 2}, {}, 60) == ["2 attacks ended as 'torn: left hanging'"]
+
+
+def test_a_soak_whose_hostile_peers_stood_still_is_told() -> None:
+    assert unpunished({"attacks": 3, "churn: after": 7}, {}, 1800) == ["3 attacks in 1800 s, where 60 at least are due"]
 
 
 def test_a_visitor_may_be_refused_and_not_be_dropped() -> None:
     refused = {"chat: ProviderError": 2, "ping: HandshakeRefused": 1, "ping: too slow": 1}
-    assert unpunished({"churn: after": 1}, refused) == []
-    dropped = {"ping: ConnectionLost": 2}
-    assert unpunished({"churn: after": 1}, dropped) == ["2 visitors ended in 'ping: ConnectionLost'"]
+    assert unpunished({"attacks": 2}, refused, 60) == []
+    assert unpunished({"attacks": 2}, {"ping: ConnectionLost": 2}, 60) == ["2 visitors ended in 'ping: ConnectionLost'"]
