@@ -224,7 +224,9 @@ def test_terminal_shows_the_question_the_answer_as_markdown_and_the_summary() ->
 
 
 @pytest.mark.parametrize(
-    ("environment", "markdown"), [({"NO_COLOR": "1"}, True), ({"TERM": "dumb"}, False)], ids=["NO_COLOR", "dumb"]
+    ("environment", "markdown"),
+    [pytest.param({"NO_COLOR": "1"}, True, marks=pytest.mark.heavy), ({"TERM": "dumb"}, False)],
+    ids=["NO_COLOR", "dumb"],
 )
 def test_terminal_without_colours_gets_none(environment: dict[str, str], markdown: bool) -> None:
     code, written = on_a_terminal("demo", "--simulator", "-m", "simulator/sim:tps=0", **environment)

@@ -207,7 +207,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize("opening", [b'{"a":"', b'{"a":"\\"', b"["])
-@pytest.mark.parametrize("size", [1, 7, 4096])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.heavy), 7, 4096])
 def test_time_is_linear_in_an_element_that_comes_in_pieces(opening: bytes, size: int) -> None:
     filling = b"[" if opening == b"[" else b"y\\\\"
 

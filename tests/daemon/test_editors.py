@@ -22,6 +22,8 @@ from rxlapce.testing.processes import Footprint, resident_bytes, state, until
 from rxlapce.tokens import Finish
 
 both_ways = pytest.mark.parametrize("transport", ["shm", "socket"])
+#: One way in the quick run; the other with what takes long.
+one_quick_way = pytest.mark.parametrize("transport", ["shm", pytest.param("socket", marks=pytest.mark.heavy)])
 one_loop = pytest.mark.asyncio(loop_factories=["asyncio"])
 MIB = 1 << 20
 UNCOUNTED = 1 << 30
@@ -84,7 +86,7 @@ async def leaves_nothing(simulator: Simulator, daemon: DaemonProcess, transport:
 
 
 @one_loop
-@both_ways
+@one_quick_way
 async def test_killed_editors_leave_nothing_in_the_daemon(
     daemon: DaemonProcess, simulator: Simulator, transport: TransportName
 ) -> None:
@@ -157,7 +159,7 @@ async def said_by(process: asyncio.subprocess.Process) -> dict[str, Any]:
 
 
 @one_loop
-@both_ways
+@one_quick_way
 async def test_an_editor_that_stands_still_stops_its_provider_and_nobody_else(path: Path, transport: str) -> None:
     await stands_still(path, transport, 50_000)
 

@@ -11,6 +11,9 @@ from rxlapce.testing.daemons import EmbeddedDaemon
 from rxlapce.testing.peer import RawPeer
 from rxlapce.tokens import Reasoning, Text
 
+#: The loop that the daemon runs on; what it does by itself is the same on the other.
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 STREAMS = 6
 READ_CHARS = 200_000
 

@@ -189,7 +189,7 @@ def named_tasks() -> set[str]:
     return {name for task in asyncio.all_tasks() if not (name := task.get_name()).startswith("Task-")}
 
 
-@pytest.mark.parametrize("start", [1, 4])
+@pytest.mark.parametrize("start", [1, pytest.param(4, marks=pytest.mark.heavy)])
 async def test_random_interleavings_end_each_request_once_and_leave_nothing(
     simulator: Simulator, path: Path, start: int
 ) -> None:

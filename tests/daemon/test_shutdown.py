@@ -21,6 +21,8 @@ from rxlapce.tokens import Text
 
 pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])
 both_ways = pytest.mark.parametrize("transport", ["shm", "socket"])
+#: One way in the quick run; the other with what takes long.
+one_quick_way = pytest.mark.parametrize("transport", ["shm", pytest.param("socket", marks=pytest.mark.heavy)])
 
 
 def base_url(simulator: Simulator) -> tuple[str, str]:
@@ -124,7 +126,7 @@ async def test_what_does_not_finish_in_time_gets_its_error(simulator: Simulator,
         assert await exit_code(daemon) == 0
 
 
-@both_ways
+@one_quick_way
 async def test_a_client_that_stands_still_does_not_keep_it_from_stopping(
     simulator: Simulator, path: Path, transport: TransportName
 ) -> None:

@@ -23,6 +23,9 @@ from rxlapce.tokens import Finish, Text
 from rxlapce.transports.handshake import SIGN, Signing
 from rxlapce.transports.key_file import SigningKey
 
+#: The loop that the daemon runs on; what it does by itself is the same on the other.
+pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
+
 LAPTOP = SigningKey("laptop", b"l" * 32)
 OFFICE = SigningKey("office", b"o" * 32)
 KEYS = {key.name: key for key in (LAPTOP, OFFICE)}

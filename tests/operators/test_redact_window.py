@@ -255,7 +255,7 @@ def test_every_ready_made_pattern_has_samples() -> None:
 @pytest.mark.parametrize(
     ("name", "secret"), [(name, secret) for name, secrets in SAMPLES.items() for secret in secrets]
 )
-@pytest.mark.parametrize("size", [1, 5000])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.heavy), 7, 5000])
 def test_a_ready_made_pattern_finds_its_secret_however_cut(name: str, secret: str, size: int) -> None:
     found: list[str] = []
     sliding = Window(compile_patterns(ALL), 512, 5.0, found.append)

@@ -74,6 +74,7 @@ def test_version_is_the_installed_one() -> None:
     assert rxlapce.__version__ == version("rxlapce")
 
 
+@pytest.mark.heavy
 def test_every_module_imports_alone_without_a_warning() -> None:
     program = f"import importlib\nfor name in {MODULES!r}: importlib.import_module(name)"
     assert run(program) == ""
