@@ -265,6 +265,8 @@ class Client:
                 self._finish(request_id, message.seq, message.finish)
             case StreamError():
                 self._fail(request_id, message)
+            case Heartbeat(echo=True):
+                self._send(Heartbeat(), request_id)
             case ChatResponse() | CompleteResponse() | StatusReport() | ModelList() | Heartbeat():
                 waiter = self._unary.pop(request_id, None)
                 if waiter is not None and not waiter.done():

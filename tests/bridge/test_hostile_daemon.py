@@ -39,6 +39,7 @@ from rxlapce.messages import (
     StreamChunk,
     StreamDone,
     StreamError,
+    WireMessage,
 )
 from rxlapce.testing.asking import Collected, ask
 from rxlapce.testing.peer import RawPeer, Script, fake_daemon, frame_of
@@ -272,3 +273,15 @@ async def test_the_client_asks_for_what_it_was_told_to(path: Path) -> None:
     server.close()
     await server.wait_closed()
     assert [(handshake.client, handshake.transport) for handshake in seen] == [("me", "shm"), ("me", "socket")]
+
+
+async def test_a_sign_of_life_that_asks_for_one_is_answered(path: Path) -> None:
+    answers: list[tuple[int, WireMessage]] = []
+
+    async def script(peer: RawPeer) -> None:
+        peer.send(Heartbeat(echo=True), 9)
+        answers.append(await peer.receive())
+
+    async with fake_daemon(path, script), await connect(path, transport="socket") as client:
+        await client.closed.wait()
+    assert answers == [(9, Heartbeat())]
