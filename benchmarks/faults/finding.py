@@ -70,8 +70,7 @@ class Finding:
 async def examine(rig: Rig, case: Case, size: Size, now_s: Callable[[], float]) -> Finding:
     """Do it beside a bystander, and look at what is left."""
     before = await rig.held()
-    rig.events()
-    rig.bystander.tell()
+    await rig.begin()
     began_s = now_s()
     try:
         said = await case.run(rig, size)

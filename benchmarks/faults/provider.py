@@ -1,7 +1,7 @@
 """The provider as a process: `python -m benchmarks.faults.provider` prints its URL.
 
-Then, for each line on standard input, it prints what it served by the model's plain name, as JSON; it ends with its
-standard input. Answers of 65,536 bytes that nobody reads fill its connection, so that it soon stands still.
+Then, for each line on standard input, it prints what it served by the model's plain name, as JSON, after the line
+"forget" without what it served until then; it ends with its standard input. Answers of 65,536 bytes that nobody reads fill its connection, so that it soon stands still.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import sys
 
 import uvloop
 
-from rxlapce.simulator import Simulator
+from rxlapce.simulator import Served, Simulator
 
 
 async def main() -> None:
@@ -19,9 +19,14 @@ async def main() -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
     async with Simulator(seed=5, send_buffer_bytes=65_536, keep=4096) as simulator:
         print(simulator.base_url, flush=True)
-        while await asked.readline():
+        earlier: dict[int, Served] = {}
+        while line := await asked.readline():
+            if line == b"forget\n":
+                earlier = {id(served): served for served in simulator.served}
             told: dict[str, list[tuple[int, bool, str | None]]] = {}
             for served in simulator.served:
+                if id(served) in earlier:
+                    continue
                 told.setdefault(served.model or "", []).append((served.tokens, served.paused_by_client, served.outcome))
             print(json.dumps(told), flush=True)
 

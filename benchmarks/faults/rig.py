@@ -40,15 +40,15 @@ class Child:
             raise EOFError("a process ended early")
         return line.decode().strip()
 
-    async def ask(self, within_s: float = START_S) -> str:
+    async def ask(self, line: str = "", within_s: float = START_S) -> str:
         """Give it a line, and return its next."""
-        self.tell()
+        self.tell(line)
         return await self.said(within_s)
 
-    def tell(self) -> None:
+    def tell(self, line: str = "") -> None:
         """Give it a line."""
         assert self.process.stdin is not None
-        self.process.stdin.write(b"\n")
+        self.process.stdin.write(f"{line}\n".encode())
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -136,7 +136,7 @@ class Rig:
         return await self.observer.status()
 
     async def served(self, model: str) -> list[tuple[int, bool, str | None]]:
-        """What the provider served by that name: tokens, whether it stands still, how it ended."""
+        """What the provider served by that name since this case began: tokens, whether it stands still, how it ended."""
         told: dict[str, list[tuple[int, bool, str | None]]] = json.loads(await self.provider.ask())
         return told.get(model, [])
 
@@ -161,6 +161,12 @@ class Rig:
             if not more_than(before, now) or asyncio.get_running_loop().time() > until_s:
                 return now
             await asyncio.sleep(0.1)
+
+    async def begin(self) -> None:
+        """A case begins: what the provider served and what the log says until now is of others."""
+        await self.provider.ask("forget")
+        self.events()
+        self.bystander.tell()
 
     async def rest(self) -> Seen:
         """Let the bystander's streams end; what became of them."""
