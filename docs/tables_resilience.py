@@ -174,6 +174,7 @@ def limits() -> str:
         "providers": "quotas by provider, each for every model of it",
         "models": "quotas by `PROVIDER/MODEL`, each for that model",
         "user": "of everything that one user of the machine asks",
+        "users": "quotas by a user's name (`uid 1000`, or whom a signed handshake proves), each instead of `user`",
         "client": "of each program that connects, by the name it gives",
     }
     kinds = {name: "a quota" if name in ONE else "quotas by name" for name in QUOTAS}

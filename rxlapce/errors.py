@@ -23,6 +23,8 @@
 A *local* misuse (a bad argument, a call in the wrong state) is the built-in ValueError, TypeError or RuntimeError.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -165,8 +167,27 @@ class ProviderError(RxlapceError):
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One wrong place of a file: line and column from 1, `path` of keys from the top, and what is wrong there."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        said = f"{self.file}:{self.line}:{self.column}"
+        return f"{said}: {self.path}: {self.message}" if self.path else f"{said}: {self.message}"
+
+
 class ConfigError(RxlapceError):
-    """A setting is missing or wrong."""
+    """A setting is missing or wrong. `problems` are the places of a file that are, where it is about a file."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class DaemonAlreadyRunning(ConfigError):

@@ -1,7 +1,8 @@
 """The provider as a process: `python -m benchmarks.faults.provider` prints its URL.
 
-Then, for each line on standard input, it prints what it served by the model's plain name, as JSON, after the line
-"forget" without what it served until then; it ends with its standard input. Answers of 65,536 bytes that nobody reads fill its connection, so that it soon stands still.
+Then, for each line on standard input, it prints what it served by the model's plain name, as JSON; the line "forget"
+makes it leave out what it served until then. It ends with its standard input. Answers of 65,536 bytes that nobody reads
+fill its connection, so that it soon stands still.
 """
 
 import asyncio

@@ -136,7 +136,7 @@ class Rig:
         return await self.observer.status()
 
     async def served(self, model: str) -> list[tuple[int, bool, str | None]]:
-        """What the provider served by that name since this case began: tokens, whether it stands still, how it ended."""
+        """What the provider served by that name in this case: tokens, whether it stands still, how it ended."""
         told: dict[str, list[tuple[int, bool, str | None]]] = json.loads(await self.provider.ask())
         return told.get(model, [])
 

@@ -10,13 +10,14 @@ Source: https://yaml.org/spec/1.1/ (the version that PyYAML reads), sections 3.2
 import difflib
 import math
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterable
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Final
 
 import yaml
 
-from rxlapce.errors import ConfigError
+from rxlapce.errors import ConfigError, Problem
 
 MAX_SHOWN_CHARS: Final = 60
 _PREFIX: Final = "tag:yaml.org,2002:"
@@ -32,18 +33,61 @@ _READ_AS: Final = {
 }
 
 
+class Problems:
+    """What is wrong in a document, gathered while the rest of it is read on."""
+
+    def __init__(self) -> None:
+        self.found: list[ConfigError] = []
+
+    @contextmanager
+    def collect(self) -> Generator[None]:
+        """Keep the `ConfigError` of the block, which ends there, and go on after it."""
+        try:
+            yield
+        except ConfigError as error:
+            self.found.append(error)
+
+    def raise_any(self) -> None:
+        """Raise one `ConfigError` with all that was found, in the order of the file; return if nothing was."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            ordered = sorted(self.found, key=lambda error: [(each.line, each.column) for each in error.problems])
+            raise ConfigError(
+                "\n".join(str(error) for error in ordered),
+                [problem for error in ordered for problem in error.problems],
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A node of a document, and where it stands: `path` of keys from the top, line and column from 1."""
+    """A node of a document, and where it stands: `path` of keys from the top, line and column from 1.
+
+    With `problems`, `collect` gathers what is wrong and reading goes on; without, the first error ends it.
+    """
 
     file: str
     path: str
     node: yaml.Node
+    problems: Problems | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         where = self.node.start_mark
         said = f"{self.file}:{where.line + 1}:{where.column + 1}"
         return f"{said}: {self.path}" if self.path else said
+
+    def error(self, message: str) -> ConfigError:
+        """The error that `message` tells of this place."""
+        where = self.node.start_mark
+        problem = Problem(self.file, where.line + 1, where.column + 1, self.path, message)
+        return ConfigError(f"{self}: {message}", (problem,))
+
+    def collect(self) -> AbstractContextManager[None]:
+        """A block whose `ConfigError` ends it alone: the error is gathered, if this document's are.
+
+        What the block sets must be set before it too, for whoever reads on.
+        """
+        return nullcontext() if self.problems is None else self.problems.collect()
 
     def wrong(
         self, expected: str, *, nearest: Iterable[str] = (), got: str | None = None, name: str | None = None
@@ -54,7 +98,7 @@ class Place:
         """
         said = self._plain() if name is None else name
         shown = got if got is not None else _short(name) if name is not None else self._shown()
-        return ConfigError(f"{self}: expected {expected}, got {shown}{did_you_mean(said, nearest)}")
+        return self.error(f"expected {expected}, got {shown}{did_you_mean(said, nearest)}")
 
     def members(self, known: Collection[str] | None = None) -> dict[str, "Place"]:
         """The mapping's values by their names. Raises `ConfigError` for a doubled name, and one not in `known`."""
@@ -62,22 +106,22 @@ class Place:
             raise self.wrong("a mapping (name: value)")
         found: dict[str, Place] = {}
         for key, value in self.node.value:
-            at = Place(self.file, self.path, key)
+            at = self._at(self.path, key)
             name = at.text("a name")
             if known is not None and name not in known:
                 listed = ", ".join(known)
-                raise ConfigError(f"{at}: unknown name {_short(name)}; known: {listed}{did_you_mean(name, known)}")
+                raise at.error(f"unknown name {_short(name)}; known: {listed}{did_you_mean(name, known)}")
             if name in found:
                 first = found[name].node.start_mark.line + 1
-                raise ConfigError(f"{at}: {_short(name)} stands here a second time; the first is in line {first}")
-            found[name] = Place(self.file, f"{self.path}.{name}" if self.path else name, value)
+                raise at.error(f"{_short(name)} stands here a second time; the first is in line {first}")
+            found[name] = self._at(f"{self.path}.{name}" if self.path else name, value)
         return found
 
     def items(self, expected: str = "a list") -> list["Place"]:
         """The list's items. Raises `ConfigError` for anything but a list."""
         if not isinstance(self.node, yaml.SequenceNode) or self._tag() != "seq":
             raise self.wrong(expected)
-        return [Place(self.file, f"{self.path}[{number}]", item) for number, item in enumerate(self.node.value)]
+        return [self._at(f"{self.path}[{number}]", item) for number, item in enumerate(self.node.value)]
 
     def text(self, expected: str = "a text") -> str:
         """The text. Raises `ConfigError` for what YAML reads as something else, quoted or not."""
@@ -129,6 +173,9 @@ class Place:
             raise self.wrong(listed, nearest=choices)
         return said
 
+    def _at(self, path: str, node: yaml.Node) -> "Place":
+        return Place(self.file, path, node, self.problems)
+
     def _wrong_number(self, expected: str) -> ConfigError:
         """What stands here is not the number `expected`; or it is one, but not written so that all read the same."""
         said, tag = self._plain(), self._tag()
@@ -173,8 +220,11 @@ class Place:
                 return f"a value with the tag {_short(str(self.node.tag))}"
 
 
-def read_document(text: str, file: str) -> Place:
-    """The one document of `text`, which is called `file` in errors. Raises `ConfigError` where it is no YAML."""
+def read_document(text: str, file: str, problems: Problems | None = None) -> Place:
+    """The one document of `text`, which is called `file` in errors, with where its `problems` are gathered.
+
+    Raises `ConfigError` where it is no YAML.
+    """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -187,7 +237,7 @@ def read_document(text: str, file: str) -> Place:
         raise ConfigError(f"{file}: nested too deeply") from None
     if node is None:
         raise ConfigError(f"{file}: the document is empty")
-    return Place(file, "", node)
+    return Place(file, "", node, problems)
 
 
 def _or(expected: str, also: str) -> str:

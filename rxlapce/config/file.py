@@ -9,7 +9,21 @@ from rxlapce.errors import ConfigError
 #: A vendor or an alias is some 200 bytes; YAML's reader takes 8 s for a MB (2026-11-22).
 MAX_FILE_BYTES: Final = 256 * 1024
 #: The sections of the file, in the order in which they are best written.
-SECTIONS: Final = ("providers", "models", "timeouts", "limits", "retry", "breaker", "fallback", "health")
+SECTIONS: Final = (
+    "providers",
+    "models",
+    "pipelines",
+    "routes",
+    "timeouts",
+    "limits",
+    "retry",
+    "breaker",
+    "fallback",
+    "health",
+    "vault",
+    "telemetry",
+    "serve",
+)
 
 
 def read_sections(path: Path) -> dict[str, Place]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 #: The members of `limits` that are quotas, or hold quotas by name.
-QUOTAS: Final = ("default", "providers", "models", "user", "client")
+QUOTAS: Final = ("default", "providers", "models", "user", "users", "client")
 #: And the one that says where they are counted, which is read by `config.store`.
 STORE: Final = "store"
 
@@ -75,6 +75,10 @@ def _admission(at: Place, base: Admission, known: Collection[str]) -> Admission:
             for name, place in _members_of("models", members).items()
         },
         user=quota("user", base.user, ("shared",)),
+        users={
+            name: read_settings(place, Quota(), without=("shared",))
+            for name, place in _members_of("users", members).items()
+        },
         client=quota("client", base.client, ("shared",)),
     )
 

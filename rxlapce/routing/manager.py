@@ -195,7 +195,7 @@ class ProviderManager:
         admit = self.traffic.admit
         return deferred(planned).pipe(
             admit(f"client {exchange.client}", admission.client, asked.needs, wait_s, exchange, local=True),
-            admit(f"user {exchange.user}", admission.user, asked.needs, wait_s, exchange, local=True),
+            admit(f"user {exchange.user}", admission.of_user(exchange.user), asked.needs, wait_s, exchange, local=True),
             self._settling(asked),
         )
 

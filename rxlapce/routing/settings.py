@@ -63,8 +63,8 @@ DEFAULT_QUOTA = Quota(requests=DEFAULT_LIMIT.amount)
 class Admission:
     """The quotas. A model has that of its own name (`provider/model`), else that of its provider, else `default`.
 
-    `user` holds for everything that one user asks, `client` for each program of theirs by the name it gave. Who cannot
-    be let through at once waits in order, at most `wait_s` seconds (from 0).
+    A user has, for everything they ask, that of `users` by their name, else `user`; `client` holds for each program of
+    theirs by the name it gave. Who cannot be let through at once waits in order, at most `wait_s` seconds (from 0).
 
     Raises `ValueError` for a wait that is negative or has no end.
     """
@@ -73,6 +73,7 @@ class Admission:
     providers: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
     models: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
     user: Quota = Quota()
+    users: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
     client: Quota = Quota()
     wait_s: float = 30.0
 
@@ -85,6 +86,10 @@ class Admission:
         name = f"{provider}/{model}"
         quota = self.models.get(name) or self.providers.get(provider, self.default)
         return (provider if quota.shared and name not in self.models else name), quota
+
+    def of_user(self, user: str) -> Quota:
+        """The quota of all that `user` asks."""
+        return self.users.get(user, self.user)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

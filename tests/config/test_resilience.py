@@ -34,6 +34,7 @@ limits:
   providers: {openai: {requests: 500, tokens: 200000, streams: 20, shared: true}, anthropic: {}}
   models: {openai/gpt-4.1: {requests: 10}, "simulator/sim:tps=0": {streams: 1}}
   user: {requests: 120, tokens: 5000}
+  users: {uid 1000: {requests: 9}, ada: {tokens: 700}}
   client: {streams: 4}
   wait_s: 0
 retry: {max_attempts: 5, base_s: 1, max_s: 9, min_s: 0.25, deadline_s: null, patience_s: 0,
@@ -55,6 +56,7 @@ def test_every_member_is_taken(load: Load) -> None:
             providers={"openai": Quota(requests=500, tokens=200000, streams=20, shared=True), "anthropic": Quota()},
             models={"openai/gpt-4.1": Quota(requests=10), "simulator/sim:tps=0": Quota(streams=1)},
             user=Quota(requests=120, tokens=5000),
+            users={"uid 1000": Quota(requests=9), "ada": Quota(tokens=700)},
             client=Quota(streams=4),
             wait_s=0,
         ),

@@ -25,8 +25,8 @@ WRONG = {
     "an unknown section": (
         "limit: {}\n",
         (
-            "f.yaml:1:1: unknown name 'limit'; known: providers, models, timeouts, limits, retry, breaker, fallback, "
-            "health; did you mean limits?"
+            "f.yaml:1:1: unknown name 'limit'; known: providers, models, pipelines, routes, timeouts, limits, retry, "
+            "breaker, fallback, health, vault, telemetry, serve; did you mean limits?"
         ),
     ),
     "a doubled section": (

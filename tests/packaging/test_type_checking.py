@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHECKED = ("rxlapce", "operators", "transports", "tests", "benchmarks")
+CHECKED = ("rxlapce", "operators", "transports", "tests", "benchmarks", "protocol")
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 

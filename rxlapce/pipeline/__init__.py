@@ -1,0 +1,1 @@
+"""What a configuration makes of stages: the way of a request, checked before the first one goes it."""
