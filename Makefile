@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy check lint bench bench-load soak lock clean
+.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy check lint bench bench-load faults soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, frames and rou
 
 bench-load: $(VENV)/.test ## Measure 1,000 streams on 100 connections: tokens lost, CPU, memory, latency added
 	@$(BIN)/python -m benchmarks.load $(ARGS)
+
+faults: $(VENV)/.test ## Do to a running daemon all that may go wrong beside it, and say what was kept (2 minutes)
+	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 soak: $(VENV)/.test ## Keep 200 streams with random faults under way for 5 minutes; fails if anything is left behind
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

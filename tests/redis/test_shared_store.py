@@ -25,7 +25,7 @@ from rxlapce.tokens import Finish, FinishKind, StreamToken, Text, Usage, UsageRe
 DOCUMENT = Path(__file__).parents[2] / "docs" / "resilience.md"
 REQUESTS = Limit(1000, Unit.REQUESTS, 3600)
 TOKENS = Limit(1_000_000, Unit.TOKENS, 3600)
-TIMEOUT_S = 0.3
+TIMEOUT_S = 1.0
 #: How long a machine under load may take for what is done in no time.
 SLACK_S = 5.0
 
