@@ -12,6 +12,7 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import clock_of
+from rxlapce.operators.totals import OTHER
 
 
 @dataclass(slots=True)
@@ -23,6 +24,42 @@ class Gauges:
     """Streams that were admitted and have not ended."""
     admitted: int = 0
     refused: int = 0
+
+
+@dataclass(slots=True)
+class Waits:
+    """What streams had to wait for one key of a gate, whatever became of them; all only grow.
+
+    `waits` counts those that were not told at once, as far as they have been told or have left, and `waited_us` is how
+    long they waited in all, in microseconds. `refused` are those that were not admitted.
+    """
+
+    waits: int = 0
+    waited_us: int = 0
+    refused: int = 0
+
+
+class WaitsByKey(dict[str, Waits]):
+    """The `Waits` of each key of a gate that ever made a stream wait, or refused one; other keys take no memory.
+
+    At most `max_keys`, and one more, `OTHER`, for the rest.
+    """
+
+    def __init__(self, max_keys: int = 1024) -> None:
+        super().__init__()
+        self.max_keys = max_keys
+
+    def tell(self, key: str, waited_s: float | None, *, refused: bool = False) -> None:
+        """A stream was told after `waited_s` seconds, None: at once; or it has left."""
+        if waited_s is None and not refused:
+            return
+        waits = self.get(key)
+        if waits is None:
+            waits = self.setdefault(key if len(self) < self.max_keys else OTHER, Waits())
+        if waited_s is not None:
+            waits.waits += 1
+            waits.waited_us += round(waited_s * 1e6)
+        waits.refused += refused
 
 
 class Standing(Enum):
@@ -41,7 +78,17 @@ class Ticket:
     what is known while the stream subscribes is told within its subscription, by `entered`.
     """
 
-    __slots__ = ("_entering", "_on_admitted", "_on_refused", "_scheduler", "_told", "clock", "deadline_s", "standing")
+    __slots__ = (
+        "_began_s",
+        "_entering",
+        "_on_admitted",
+        "_on_refused",
+        "_scheduler",
+        "_told",
+        "clock",
+        "deadline_s",
+        "standing",
+    )
 
     def __init__(
         self,
@@ -52,13 +99,19 @@ class Ticket:
     ) -> None:
         self._scheduler = scheduler if scheduler is not None else AsyncIOScheduler(asyncio.get_running_loop())
         self.clock = clock_of(scheduler)
-        self.deadline_s = self.clock() + max_wait_s
+        self._began_s = self.clock()
+        self.deadline_s = self._began_s + max_wait_s
         self.standing = Standing.WAITING
         self._on_admitted = on_admitted
         self._on_refused = on_refused
         self._told = SerialDisposable()
         """The deadline's timer, then the telling of the verdict."""
         self._entering: list[Callable[[], None]] | None = []
+
+    @property
+    def waited_s(self) -> float | None:
+        """For how many seconds it has waited; None while the stream subscribes: what is told then is told at once."""
+        return None if self._entering is not None else self.clock() - self._began_s
 
     def admit(self) -> None:
         """The stream may start; called while it waits."""
@@ -74,7 +127,7 @@ class Ticket:
         """The stream has ended or nobody listens any more: nothing is told after this. Gives where it stood."""
         before, self.standing = self.standing, Standing.GONE
         self._told.dispose()
-        self._entering = None
+        self._entering = None  # from now on it has waited, if it has not been told
         return before
 
     def entered(self, on_deadline: Callable[[], None]) -> None:

@@ -2,9 +2,19 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from rxlapce.operators.breaker import Breaker, BreakerSettings, Change, State
+from rxlapce.operators.totals import OTHER
 from rxlapce.typing import Clock
+
+
+@dataclass(slots=True)
+class Openings:
+    """What the breakers of one model did since the start; both only grow."""
+
+    opened: int = 0
+    refused: int = 0
 
 
 class Breakers:
@@ -30,6 +40,7 @@ class Breakers:
         self.max_breakers = max_breakers
         self.on_change = on_change
         self._breakers: OrderedDict[tuple[str, str, str | None], Breaker] = OrderedDict()
+        self._forgotten: dict[tuple[str, str], Openings] = {}
 
     def __len__(self) -> int:
         return len(self._breakers)
@@ -48,15 +59,38 @@ class Breakers:
         breaker = self._breakers.get(place)
         if breaker is None:
             if len(self._breakers) >= self.max_breakers:
-                del self._breakers[self._least_needed()]
+                self._forget(self._least_needed())
             name = f"{provider}/{model}" if key is None else f"{provider}/{model} by key {key}"
             breaker = Breaker(self.clock, self.settings, name=name, keyed=key is not None, on_change=self.on_change)
             self._breakers[place] = breaker
         self._breakers.move_to_end(place)
         return breaker
 
+    def openings(self) -> dict[tuple[str, str], Openings]:
+        """How often breakers opened and refused, by provider and model, those that are forgotten too. Linear in them.
+
+        Of those that are forgotten at most `max_breakers` are told by name.
+        """
+        told = {place: Openings(past.opened, past.refused) for place, past in self._forgotten.items()}
+        for (provider, model, _), breaker in self._breakers.items():
+            _count(told.setdefault((provider, model), Openings()), breaker)
+        return told
+
+    def _forget(self, place: tuple[str, str, str | None]) -> None:
+        breaker = self._breakers.pop(place)
+        if breaker.gauges.opened or breaker.gauges.refused:
+            name = place[:2]
+            if name not in self._forgotten and len(self._forgotten) >= self.max_breakers:
+                name = (OTHER, OTHER)
+            _count(self._forgotten.setdefault(name, Openings()), breaker)
+
     def _least_needed(self) -> tuple[str, str, str | None]:
         for place, breaker in self._breakers.items():
             if breaker.state is State.CLOSED and not breaker.gauges.active:
                 return place
         return next(iter(self._breakers))
+
+
+def _count(openings: Openings, breaker: Breaker) -> None:
+    openings.opened += breaker.gauges.opened
+    openings.refused += breaker.gauges.refused

@@ -8,7 +8,7 @@ from reactivex.abc import DisposableBase, SchedulerBase
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from rxlapce.flow import Receiver, Stage, connect
-from rxlapce.operators.admission import Gauges, Standing, Ticket, check_wait, refused
+from rxlapce.operators.admission import Gauges, Standing, Ticket, WaitsByKey, check_wait, refused
 from rxlapce.tokens import StreamToken
 
 
@@ -16,7 +16,7 @@ class Slots:
     """At most `per_key` streams at once for each key, and the streams that wait for one of them in order.
 
     `max_waiters`, from 0, bounds how many wait for one key; the next one is refused. A key that nobody uses takes no
-    memory. All streams of one `Slots` run on one loop (or one virtual clock).
+    memory but for what `waits` counts of it. All streams of one `Slots` run on one loop (or one virtual clock).
 
     Raises `ValueError` for bounds out of range.
     """
@@ -29,6 +29,7 @@ class Slots:
         self.per_key = per_key
         self.max_waiters = max_waiters
         self.gauges = Gauges()
+        self.waits = WaitsByKey()
         self._lines: dict[str, _Line] = {}
 
     def in_use(self, key: str) -> int:
@@ -41,11 +42,12 @@ class Slots:
         line = self._lines.setdefault(key, _Line())
         # A free slot means an empty line: whoever frees one hands it on at once.
         if line.used < self.per_key:
-            self._grant(line, ticket)
+            self._grant(key, line, ticket)
         elif ticket.deadline_s <= ticket.clock():
-            self._refuse(ticket, f"all {self.per_key} slots of {key!r} are in use")
+            self._refuse(key, ticket, f"all {self.per_key} slots of {key!r} are in use")
         elif len(line.waiting) >= self.max_waiters:
-            self._refuse(ticket, f"all {self.per_key} slots of {key!r} are in use and {len(line.waiting)} streams wait")
+            said = f"all {self.per_key} slots of {key!r} are in use and {len(line.waiting)} streams wait"
+            self._refuse(key, ticket, said)
         else:
             line.waiting[ticket] = None
             self.gauges.waiting += 1
@@ -54,12 +56,13 @@ class Slots:
         """Refuse `ticket`, whose deadline has come, if it still waits."""
         if ticket.standing is Standing.WAITING:
             self._forget(key, ticket)
-            self._refuse(ticket, f"none of the {self.per_key} slots of {key!r} became free in time")
+            self._refuse(key, ticket, f"none of the {self.per_key} slots of {key!r} became free in time")
 
     def leave(self, key: str, ticket: Ticket) -> None:
         """Take `ticket` out of the line, or give its slot to the first who waits; a second call does nothing."""
         match ticket.close():
             case Standing.WAITING:
+                self.waits.tell(key, ticket.waited_s)
                 self._forget(key, ticket)
             case Standing.ADMITTED:
                 line = self._lines[key]
@@ -67,20 +70,22 @@ class Slots:
                 self.gauges.active -= 1
                 if line.waiting:
                     self.gauges.waiting -= 1
-                    self._grant(line, line.waiting.popitem(last=False)[0])
+                    self._grant(key, line, line.waiting.popitem(last=False)[0])
                 elif not line.used:
                     del self._lines[key]
             case Standing.GONE:
                 pass
 
-    def _grant(self, line: "_Line", ticket: Ticket) -> None:
+    def _grant(self, key: str, line: "_Line", ticket: Ticket) -> None:
         line.used += 1
         self.gauges.active += 1
         self.gauges.admitted += 1
+        self.waits.tell(key, ticket.waited_s)
         ticket.admit()
 
-    def _refuse(self, ticket: Ticket, message: str) -> None:
+    def _refuse(self, key: str, ticket: Ticket, message: str) -> None:
         self.gauges.refused += 1
+        self.waits.tell(key, ticket.waited_s, refused=True)
         ticket.refuse(refused(message))
 
     def _forget(self, key: str, ticket: Ticket) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 from reactivex.disposable import Disposable, SerialDisposable
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
-from rxlapce.operators.admission import Gauges, Standing, Ticket, refused
+from rxlapce.operators.admission import Gauges, Standing, Ticket, WaitsByKey, refused
 from rxlapce.operators.ledger import Ledger, Reservation, Verdict, Wait
 
 #: The shortest time between two questions to the ledger about one request that must wait: clocks disagree by less.
@@ -34,7 +34,7 @@ class RateLimiter:
     ledger said that it would fit, and whenever a stream of that key has settled.
 
     `max_waiters`, from 1, bounds how many wait for one key; the next one is refused. A key with nobody waiting takes no
-    memory here. All requests of one limiter run on one loop (or one virtual clock).
+    memory here but for what `waits` counts of it. All requests of one limiter run on one loop (or one virtual clock).
 
     Raises `ValueError` for a bound out of range.
     """
@@ -45,6 +45,7 @@ class RateLimiter:
         self.ledger = ledger
         self.max_waiters = max_waiters
         self.gauges = Gauges()
+        self.waits = WaitsByKey()
         self._lines: dict[str, _Line] = {}
 
     def __len__(self) -> int:
@@ -110,6 +111,7 @@ class RateLimiter:
         """Take `claim` out of the line, or settle what it was given; a second call does nothing."""
         match claim.ticket.close():
             case Standing.WAITING:
+                self.waits.tell(claim.key, claim.ticket.waited_s)
                 line = self._lines[claim.key]
                 self._forget(line, claim)
                 self._ask(line, claim.key)
@@ -191,6 +193,7 @@ class RateLimiter:
         claim.reservation = reservation
         self.gauges.active += 1
         self.gauges.admitted += 1
+        self.waits.tell(claim.key, claim.ticket.waited_s)
         claim.ticket.admit()
 
     def _turn_away(self, line: "_Line", claim: Claim, wait: Wait | None) -> None:
@@ -204,6 +207,7 @@ class RateLimiter:
 
     def _refuse(self, claim: Claim, error: ProviderError) -> None:
         self.gauges.refused += 1
+        self.waits.tell(claim.key, claim.ticket.waited_s, refused=True)
         claim.ticket.refuse(error)
 
     def _forget(self, line: "_Line", claim: Claim) -> None:

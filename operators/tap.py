@@ -104,18 +104,19 @@ class GapHistogram:
 
 
 class Durations:
-    """A histogram of durations as scrapers take it: counts of what is at most 0.01 s, 0.02 s, ... 81.92 s, and more.
+    """A histogram of durations as scrapers take it: counts of what is at most 1.25 ms, 2.5 ms, ... 655.36 s, and more.
 
-    15 integers and their sum in microseconds, whatever is recorded; exact at the bounds. `record` takes constant time.
+    21 integers and their sum in microseconds, whatever is recorded; exact at the bounds. `record` takes constant time.
+    Among the bounds are those that OpenTelemetry recommends for such durations: 0.01 s, doubling up to 81.92 s.
     """
 
     __slots__ = ("buckets", "sum_us")
 
     #: The upper bounds in seconds, which belong to their buckets; the last bucket has none.
-    BOUNDS_S: Final = tuple(0.01 * 2**place for place in range(14))
+    BOUNDS_S: Final = tuple(0.00125 * 2**place for place in range(20))
 
     def __init__(self) -> None:
-        self.buckets = [0] * 15
+        self.buckets = [0] * 21
         self.sum_us = 0
 
     @property
@@ -127,7 +128,7 @@ class Durations:
         """Count one duration of `us` microseconds; a negative one counts as 0."""
         if us > 0:
             self.sum_us += us
-            self.buckets[min(((us - 1) // 10_000).bit_length(), 14)] += 1
+            self.buckets[min(((us - 1) // 1250).bit_length(), 20)] += 1
         else:
             self.buckets[0] += 1
 
@@ -147,6 +148,8 @@ class StreamStats:
     """
 
     __slots__ = (
+        "_bytes",
+        "_reading",
         "characters",
         "counts",
         "ended_s",
@@ -186,6 +189,21 @@ class StreamStats:
         self.outcome: Outcome | None = None
         """None while the stream runs."""
         self.error_kind: ErrorKind | None = None
+        self._bytes = 0
+        self._reading: Exchange | None = None
+
+    def reads_begin(self, exchange: Exchange) -> None:
+        """What `exchange` reads from now on is this stream's."""
+        self._bytes, self._reading = -exchange.bytes_read, exchange
+
+    def reads_end(self) -> None:
+        """What it reads from now on is not."""
+        self._bytes, self._reading = self.bytes_read, None
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of answers read from the provider so far; 0 where the tap has no exchange."""
+        return self._bytes if self._reading is None else self._bytes + self._reading.bytes_read
 
     @property
     def tokens(self) -> int:
@@ -280,6 +298,7 @@ class _Tap:
         """When the last token came."""
         self.source = SingleAssignmentDisposable()
         stats.started_s = self.clock()
+        stats.reads_begin(self.exchange)
 
     def start(self, source: Observable[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
         stats, exchange, counts, emit = self.stats, self.exchange, self.stats.counts, self.receiver.on_next
@@ -324,6 +343,7 @@ class _Tap:
             stats.outcome = outcome
             stats.error_kind = error_kind
             stats.ended_s = self.clock()
+            stats.reads_end()
             if self.on_end is not None:
                 self.on_end(stats)
 

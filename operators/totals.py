@@ -1,7 +1,8 @@
 """What all streams did, by provider and model: added up when a stream ends, and with those that run when asked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from reactivex import Observable
@@ -22,13 +23,47 @@ OUTCOMES: Final = (Outcome.COMPLETED.value, Outcome.DISPOSED.value, *(kind.value
 USAGE: Final = ("input", "cached_input", "cache_write", "output", "reasoning")
 
 
+#: How many streams are added to the totals between two places where `gather` can be left for something else.
+BREATH_STREAMS: Final = 32
+
+#: A provider and one of its models.
+Place = tuple[str, str]
+
+
+class Sizes:
+    """A histogram of counts: of what is at most 1, 2, 4, ... 65,536, and more.
+
+    18 integers and their sum, whatever is recorded; exact at the bounds. `record` takes constant time.
+    """
+
+    __slots__ = ("buckets", "sum")
+
+    #: The upper bounds, which belong to their buckets; the last bucket has none.
+    BOUNDS: Final = tuple(1 << place for place in range(17))
+
+    def __init__(self) -> None:
+        self.buckets = [0] * 18
+        self.sum = 0
+
+    def record(self, size: int) -> None:
+        """Count one of `size`, from 0."""
+        self.sum += size
+        self.buckets[min((max(size, 1) - 1).bit_length(), 17)] += 1
+
+    def add(self, other: "Sizes") -> None:
+        """Add what `other` recorded."""
+        self.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        self.sum += other.sum
+
+
 @dataclass(slots=True)
 class ModelTotals:
-    """The totals of one provider's model in plain integers: only `running` ever falls.
+    """The totals of one provider's model in plain numbers: only `running` ever falls.
 
     An attempt is one subscription. `tokens` are by the names that kinds of token have in JSON, and `usage` by those of
-    `tokens.Usage`, as the providers reported it. `first_token` holds the times to the first visible token,
-    `gaps` those between tokens, but for gaps in which our own gate was closed; `duration` is of attempts that ended.
+    `tokens.Usage`, as the providers reported it, like `cost_usd`. `first_token` holds the times to the first visible
+    token, `gaps` those between tokens, but for gaps in which our own gate was closed; `duration` and `sizes`, the
+    tokens of each, are of attempts that ended. `bytes_read` are those of the answers, as they came.
     """
 
     attempts: int = 0
@@ -36,12 +71,15 @@ class ModelTotals:
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS.values(), 0))
     usage: dict[str, int] = field(default_factory=lambda: dict.fromkeys(USAGE, 0))
+    cost_usd: float = 0.0
     characters: int = 0
+    bytes_read: int = 0
     stalls: int = 0
     paused_gaps: int = 0
     first_token: Durations = field(default_factory=Durations)
     gaps: Durations = field(default_factory=Durations)
     duration: Durations = field(default_factory=Durations)
+    sizes: Sizes = field(default_factory=Sizes)
 
     def add(self, stats: StreamStats) -> None:
         """Add what a stream did, so far or as a whole."""
@@ -49,6 +87,7 @@ class ModelTotals:
         for kind, count in stats.by_kind.items():
             self.tokens[kind] += count
         self.characters += stats.characters
+        self.bytes_read += stats.bytes_read
         self.stalls += stats.stalls
         self.paused_gaps += stats.paused_gaps
         self.gaps.add(stats.gap_times, zeros=stats.gaps_within_reads)
@@ -64,9 +103,11 @@ class ModelTotals:
         self.outcomes[outcome.value if stats.error_kind is None else stats.error_kind.value] += 1
         if stats.started_s is not None and stats.ended_s is not None:
             self.duration.record(round((stats.ended_s - stats.started_s) * 1e6))
+        self.sizes.record(stats.tokens)
         if stats.usage is not None:  # only now: a later report replaces an earlier one
             for name in USAGE:
                 self.usage[name] += getattr(stats.usage, name) or 0
+            self.cost_usd += stats.usage.cost_usd or 0.0
 
     def merge(self, other: "ModelTotals") -> None:
         """Add what `other` has."""
@@ -79,12 +120,15 @@ class ModelTotals:
                 mine[name] += count
         self.attempts += other.attempts
         self.running += other.running
+        self.cost_usd += other.cost_usd
         self.characters += other.characters
+        self.bytes_read += other.bytes_read
         self.stalls += other.stalls
         self.paused_gaps += other.paused_gaps
         self.first_token.add(other.first_token)
         self.gaps.add(other.gaps)
         self.duration.add(other.duration)
+        self.sizes.add(other.sizes)
 
 
 class StreamTotals:
@@ -101,9 +145,9 @@ class StreamTotals:
             raise ValueError(f"max_series must be at least 1, not {max_series}")
         self.max_series = max_series
         self.stall_s = stall_s
-        self._ended: dict[tuple[str, str], ModelTotals] = {}
+        self._ended: dict[Place, ModelTotals] = {}
         self._providers: set[str] = set()
-        self._running: dict[StreamStats, tuple[str, str]] = {}
+        self._running: dict[Place, dict[StreamStats, None]] = {}
 
     def tap(
         self, provider: str, model: str, *, exchange: Exchange | None = None
@@ -119,8 +163,9 @@ class StreamTotals:
         def tapped(source: Observable[StreamToken]) -> Observable[StreamToken]:
             def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
                 stats = StreamStats(stall_s=self.stall_s)
-                self._running[stats] = self._place(provider, model)
-                counted = source.pipe(metrics_tap(stats, exchange=exchange, on_end=self._on_end))
+                place = self._place(provider, model)
+                self._running.setdefault(place, {})[stats] = None
+                counted = source.pipe(metrics_tap(stats, exchange=exchange, on_end=partial(self._on_end, place)))
                 return connect(counted, receiver, scheduler)
 
             return Stage(on_subscribe)
@@ -130,28 +175,38 @@ class StreamTotals:
     def speaking(self, provider: str) -> bool:
         """Whether an answer of the provider's flows now: its first visible token has come. Linear in the streams."""
         return any(
-            place[0] == provider[:MAX_NAME_CHARS] and stats.first_token_s is not None
-            for stats, place in self._running.items()
+            place[0] == provider[:MAX_NAME_CHARS] and any(stats.first_token_s is not None for stats in running)
+            for place, running in self._running.items()
         )
 
-    def collect(self) -> dict[tuple[str, str], ModelTotals]:
+    def collect(self) -> dict[Place, ModelTotals]:
         """The totals now, by provider and model: copies, which the caller may keep. Linear in series and streams."""
-        collected: dict[tuple[str, str], ModelTotals] = {}
-        for place, totals in self._ended.items():
-            collected[place] = ModelTotals()
-            collected[place].merge(totals)
-        for stats, place in self._running.items():
-            collected[place].add(stats)
-        return collected
+        return dict(told for told in self.gather() if told is not None)
 
-    def tokens(self) -> dict[tuple[str, str], int]:
+    def gather(self) -> Iterator[tuple[Place, ModelTotals] | None]:
+        """The same one by one, for who has something else to do in between: then the counts go on.
+
+        None says that more of one place is to come; between two steps are `BREATH_STREAMS` streams at most. The totals
+        of each place are those of one moment, or of a later one for the streams that ran then.
+        """
+        for place in tuple(self._ended):
+            running = tuple(self._running.get(place, ()))
+            totals = ModelTotals()
+            totals.merge(self._ended[place])
+            for number, stats in enumerate(running, 1):
+                totals.add(stats)
+                if number % BREATH_STREAMS == 0:
+                    yield None
+            yield place, totals
+
+    def tokens(self) -> dict[Place, int]:
         """The tokens of all kinds so far, by provider and model: what `collect` has of them, at a tenth of its cost."""
         counts = {place: sum(totals.tokens.values()) for place, totals in self._ended.items()}
-        for stats, place in self._running.items():
-            counts[place] += stats.tokens
+        for place, running in self._running.items():
+            counts[place] += sum(stats.tokens for stats in running)
         return counts
 
-    def _place(self, provider: str, model: str) -> tuple[str, str]:
+    def _place(self, provider: str, model: str) -> Place:
         place = (provider[:MAX_NAME_CHARS], model[:MAX_NAME_CHARS])
         if place not in self._ended:
             if len(self._ended) >= self.max_series:
@@ -160,5 +215,9 @@ class StreamTotals:
             self._ended.setdefault(place, ModelTotals())
         return place
 
-    def _on_end(self, stats: StreamStats) -> None:
-        self._ended[self._running.pop(stats)].add(stats)
+    def _on_end(self, place: Place, stats: StreamStats) -> None:
+        running = self._running[place]
+        del running[stats]
+        if not running:
+            del self._running[place]
+        self._ended[place].add(stats)

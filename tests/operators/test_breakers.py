@@ -1,7 +1,8 @@
 import pytest
 
-from rxlapce.operators.breaker import BreakerSettings, Change, State
-from rxlapce.operators.breakers import Breakers
+from rxlapce.operators.breaker import BreakerSettings, Change, CircuitOpen, State
+from rxlapce.operators.breakers import Breakers, Openings
+from rxlapce.operators.totals import OTHER
 from rxlapce.testing.breaking import DOWN, SetTime
 
 
@@ -61,3 +62,26 @@ def test_all_breakers_tell_one_hook() -> None:
     breaker.ask().fail(DOWN)
     assert [change.name for change in changes] == ["acme/a by key first"]
     assert len(Breakers(SetTime())) == 0
+
+
+def test_openings_and_refusals_stay_counted_when_their_breaker_is_forgotten() -> None:
+    breakers = Breakers(SetTime(), BreakerSettings(consecutive=1), max_breakers=1)
+
+    def refuse(model: str, times: int) -> None:
+        for key in ("first", "second"):
+            breaker = breakers.get("acme", model, key)
+            breaker.ask().fail(DOWN)
+            for _ in range(times):
+                with pytest.raises(CircuitOpen):
+                    breaker.ask()
+
+    refuse("a", 2)
+    refuse("b", 1)
+    refuse("a", 1)
+    breakers.get("acme", "never opened")
+    assert len(breakers) == 1
+    assert breakers.openings() == {
+        ("acme", "a"): Openings(opened=4, refused=6),
+        (OTHER, OTHER): Openings(opened=2, refused=2),
+        ("acme", "never opened"): Openings(),
+    }

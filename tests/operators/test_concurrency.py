@@ -17,8 +17,9 @@ from reactivex.testing.recorded import Recorded
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Receiver, Stage
-from rxlapce.operators.admission import Gauges
+from rxlapce.operators.admission import Gauges, Waits, WaitsByKey
 from rxlapce.operators.concurrency import Slots, concurrency_gate
+from rxlapce.operators.totals import OTHER
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text
 
 on_error, on_completed = ReactiveTest.on_error, ReactiveTest.on_completed
@@ -386,3 +387,26 @@ def test_over_any_interleaving_no_slot_leaks_and_order_is_kept(
 def test_bounds_out_of_range_are_refused(call: Callable[[], object], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call()
+
+
+# -- what waited ------------------------------------------------------------------------------------------------------
+
+
+def test_waits_are_counted_by_key_whatever_became_of_them() -> None:
+    bench = Bench(Slots(1, max_waiters=3))
+    bench.stream(0)  # at once: no wait
+    bench.stream(2)  # admitted after 8 s
+    bench.stream(3, max_wait_s=4)  # refused after 4 s
+    bench.stream(4, dispose_s=6)  # left after 2 s
+    bench.stream(5, max_wait_s=0)  # refused at once
+    bench.stream(5, key="other one")
+    bench.run()
+    assert bench.slots.waits == {"acme": Waits(waits=3, waited_us=14_000_000, refused=2)}
+
+
+def test_at_most_so_many_keys_have_counts_of_their_own() -> None:
+    waits = WaitsByKey(max_keys=2)
+    for key in "abcda":
+        waits.tell(key, 1.0)
+    waits.tell("e", None)
+    assert {key: counts.waits for key, counts in waits.items()} == {"a": 2, "b": 1, OTHER: 2}

@@ -11,7 +11,7 @@ from reactivex.testing.recorded import Recorded
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange
-from rxlapce.operators.admission import Gauges
+from rxlapce.operators.admission import Gauges, Waits
 from rxlapce.operators.ledger import Ledger, Limit, MemoryLedger, Unit, Verdict
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import rate_limit_gate, tokens_used
@@ -105,6 +105,18 @@ def test_marbles_who_is_over_the_limit_waits_until_the_window_frees_in_the_order
     bench.run()
     assert got == [whole(1), whole(3), whole(11), whole(13), whole(21)]
     assert bench.limiter.gauges == Gauges(waiting=0, active=0, admitted=5, refused=0)
+
+
+def test_waits_are_counted_by_key_whatever_became_of_them() -> None:
+    bench = Bench(TWO)
+    bench.stream(1)
+    bench.stream(3)  # both at once: no wait
+    bench.stream(4)  # waits until 11
+    bench.stream(5, dispose_s=8)  # left after 3 s
+    bench.stream(6, max_wait_s=1)  # refused at once, as it could not be in time
+    bench.stream(6, key="other")
+    bench.run()
+    assert bench.limiter.waits == {"acme": Waits(waits=2, waited_us=10_000_000, refused=1)}
 
 
 def test_keys_have_limits_of_their_own() -> None:

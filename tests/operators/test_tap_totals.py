@@ -13,7 +13,16 @@ from reactivex.testing.recorded import Recorded
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.operators.tap import Durations
-from rxlapce.operators.totals import MAX_NAME_CHARS, OTHER, OUTCOMES, USAGE, ModelTotals, StreamTotals
+from rxlapce.operators.totals import (
+    BREATH_STREAMS,
+    MAX_NAME_CHARS,
+    OTHER,
+    OUTCOMES,
+    USAGE,
+    ModelTotals,
+    Sizes,
+    StreamTotals,
+)
 from rxlapce.testing.clocked import on_next
 from rxlapce.tokens import Finish, FinishKind, Reasoning, StreamToken, Text, Usage, UsageReport
 
@@ -110,7 +119,7 @@ def test_tokens_usage_and_times_are_added_up_over_streams() -> None:
     assert counted(acme.usage) == {"input": 7, "output": 3}
     assert (acme.characters, acme.stalls, acme.paused_gaps) == (5, 1, 0)
     assert at(acme.first_token) == {0.64: 1, 1.28: 1}
-    assert at(acme.gaps) == {0.01: 4, 1.28: 1, 5.12: 1}
+    assert at(acme.gaps) == {0.00125: 4, 1.28: 1, 5.12: 1}
     assert acme.gaps.sum_us == pytest.approx(6_000_000)
     assert acme.duration.sum_us == pytest.approx(12_000_000)
 
@@ -211,12 +220,58 @@ def test_merging_two_is_adding_everything() -> None:
         assert getattr(both, name).buckets == [2 * count for count in getattr(one, name).buckets]
 
 
+def test_bytes_are_counted_while_they_come_and_only_for_the_attempt_that_reads_them() -> None:
+    bench = Bench()
+    one = bench.stream()
+    one.exchange.bytes_read += 100
+    assert bench.acme().bytes_read == 100
+    one.exchange.bytes_read += 11
+    one.source.on_error(KeyError("x"))
+    one.exchange.bytes_read += 1000  # by a further attempt of the same request
+    assert bench.acme().bytes_read == 111
+
+
+def test_tokens_of_a_stream_and_its_cost_count_when_it_has_ended() -> None:
+    bench = Bench()
+    for tokens, cost_usd in ((3, 0.25), (0, None), (20, 0.5)):
+        stream = bench.stream()
+        stream.read(1, *[Text("a")] * tokens, UsageReport(Usage(input=1, cost_usd=cost_usd)))
+        assert bench.acme().sizes.sum < 25
+        stream.source.on_completed()
+    sizes = bench.acme().sizes
+    assert {bound: count for bound, count in zip(Sizes.BOUNDS, sizes.buckets, strict=False) if count} == {
+        1: 1,
+        4: 1,
+        32: 1,
+    }
+    assert (sizes.sum, bench.acme().cost_usd) == (26, 0.75)
+
+
+def test_what_ends_between_two_steps_of_gathering_is_counted_once() -> None:
+    bench = Bench()
+    streams = [bench.stream() for _ in range(3 * BREATH_STREAMS)]
+    for stream in streams:
+        stream.read(1, Text("a"))
+    steps = bench.totals.gather()
+    assert next(steps) is None
+    for stream in (*streams[:5], *streams[-5:]):  # of those that are in already, and of those that are not
+        stream.read(2, Text("b"))
+        stream.source.on_completed()
+    bench.stream()
+    told = [step for step in steps if step is not None]
+    assert [place for place, _ in told] == [ACME]
+    totals = told[0][1]
+    assert (totals.attempts, totals.running, totals.outcomes["completed"]) == (3 * BREATH_STREAMS, len(streams) - 5, 5)
+    assert totals.tokens["text"] == len(streams) + 5
+    assert bench.acme().attempts == len(streams) + 1
+
+
 # -- the buckets ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", range(14))
+@pytest.mark.parametrize("place", range(20))
 def test_a_bound_belongs_to_its_bucket(place: int) -> None:
-    bound_us = 10_000 * 2**place
+    bound_us = 1250 * 2**place
     assert pytest.approx(bound_us / 1e6) == Durations.BOUNDS_S[place]
     for us, expected in ((bound_us, place), (bound_us + 1, place + 1)):
         durations = Durations()
@@ -235,7 +290,7 @@ def test_adding_is_recording_both(first: list[int], second: list[int], zeros: in
         both.record(us)
     one.add(two, zeros=zeros)
     assert (one.buckets, one.sum_us, one.count) == (both.buckets, both.sum_us, len(first) + len(second) + zeros)
-    assert len(one.buckets) == 15
+    assert len(one.buckets) == 21
 
 
 def test_who_speaks_is_who_has_a_stream_with_a_visible_token() -> None:
@@ -261,3 +316,16 @@ def test_the_tokens_alone_are_those_of_all_that_is_collected() -> None:
     assert bench.totals.tokens() == {ACME: 5, ("zeta", "n"): 1, ("zeta", OTHER): 1}
     collected = {place: sum(totals.tokens.values()) for place, totals in bench.totals.collect().items()}
     assert bench.totals.tokens() == collected
+
+
+@pytest.mark.parametrize(
+    ("size", "place"), [(0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (65_536, 16), (65_537, 17)]
+)
+def test_a_size_is_in_the_bucket_whose_bound_it_does_not_exceed(size: int, place: int) -> None:
+    sizes = Sizes()
+    sizes.record(size)
+    assert sizes.buckets.index(1) == place
+    twice = Sizes()
+    twice.add(sizes)
+    twice.add(sizes)
+    assert (twice.buckets[place], twice.sum) == (2, 2 * size)
