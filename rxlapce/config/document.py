@@ -10,8 +10,8 @@ Source: https://yaml.org/spec/1.1/ (the version that PyYAML reads), sections 3.2
 import difflib
 import math
 import re
-from collections.abc import Collection, Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Collection, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,6 +33,16 @@ _READ_AS: Final = {
 }
 
 
+def together(errors: Sequence[ConfigError]) -> ConfigError:
+    """One error that tells all of `errors`, in the order of the file; each place once, though aliases repeat it."""
+    if len(errors) == 1:
+        return errors[0]
+    unplaced = [str(error) for error in errors if not error.problems]
+    once = {(each.file, each.line, each.column, each.message): each for error in errors for each in error.problems}
+    problems = sorted(once.values(), key=lambda each: (each.line, each.column))
+    return ConfigError("\n".join((*unplaced, *map(str, problems))), problems)
+
+
 class Problems:
     """What is wrong in a document, gathered while the rest of it is read on."""
 
@@ -49,14 +59,8 @@ class Problems:
 
     def raise_any(self) -> None:
         """Raise one `ConfigError` with all that was found, in the order of the file; return if nothing was."""
-        if len(self.found) == 1:
-            raise self.found[0]
         if self.found:
-            ordered = sorted(self.found, key=lambda error: [(each.line, each.column) for each in error.problems])
-            raise ConfigError(
-                "\n".join(str(error) for error in ordered),
-                [problem for error in ordered for problem in error.problems],
-            )
+            raise together(self.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,25 @@ class Place:
         problem = Problem(self.file, where.line + 1, where.column + 1, self.path, message)
         return ConfigError(f"{self}: {message}", (problem,))
 
-    def collect(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def collect(self) -> Generator[None]:
         """A block whose `ConfigError` ends it alone: the error is gathered, if this document's are.
 
-        What the block sets must be set before it too, for whoever reads on.
+        An error that tells no place of its own is about this one. What the block sets must be set before it too, for
+        whoever reads on.
         """
-        return nullcontext() if self.problems is None else self.problems.collect()
+        try:
+            yield
+        except ConfigError as error:
+            placed = error if error.problems else self.error(str(error))
+            if self.problems is None:
+                raise placed from None
+            self.problems.found.append(placed)
+
+    @property
+    def gathered(self) -> Sequence[ConfigError]:
+        """The errors that have been gathered until now, of the whole document."""
+        return () if self.problems is None else self.problems.found
 
     def wrong(
         self, expected: str, *, nearest: Iterable[str] = (), got: str | None = None, name: str | None = None
@@ -101,20 +118,26 @@ class Place:
         return self.error(f"expected {expected}, got {shown}{did_you_mean(said, nearest)}")
 
     def members(self, known: Collection[str] | None = None) -> dict[str, "Place"]:
-        """The mapping's values by their names. Raises `ConfigError` for a doubled name, and one not in `known`."""
+        """The mapping's values by their names.
+
+        Raises `ConfigError` for anything but a mapping, a doubled name, and one not in `known`; where errors are
+        gathered the last two are, and the rest is read on.
+        """
         if not isinstance(self.node, yaml.MappingNode) or not self.is_mapping():
             raise self.wrong("a mapping (name: value)")
         found: dict[str, Place] = {}
+        lines: dict[str, int] = {}
         for key, value in self.node.value:
             at = self._at(self.path, key)
-            name = at.text("a name")
-            if known is not None and name not in known:
-                listed = ", ".join(known)
-                raise at.error(f"unknown name {_short(name)}; known: {listed}{did_you_mean(name, known)}")
-            if name in found:
-                first = found[name].node.start_mark.line + 1
-                raise at.error(f"{_short(name)} stands here a second time; the first is in line {first}")
-            found[name] = self._at(f"{self.path}.{name}" if self.path else name, value)
+            with at.collect():
+                name = at.text("a name")
+                if known is not None and name not in known:
+                    listed = ", ".join(known)
+                    raise at.error(f"unknown name {_short(name)}; known: {listed}{did_you_mean(name, known)}")
+                if name in found:
+                    raise at.error(f"{_short(name)} stands here a second time; the first is in line {lines[name]}")
+                lines[name] = key.start_mark.line + 1
+                found[name] = self._at(f"{self.path}.{name}" if self.path else name, value)
         return found
 
     def items(self, expected: str = "a list") -> list["Place"]:
@@ -138,20 +161,20 @@ class Place:
         expected = _or("true or false", also)
         raise self.wrong(expected, got=_short(self._plain()) if self._tag() == "bool" else None)
 
-    def integer(self, *, also: str = "") -> int:
+    def integer(self, expected: str = "a whole number", *, also: str = "") -> int:
         """The whole number, of at most 15 decimal digits. Raises `ConfigError` for any other; `also` as in `choice`."""
         if self._tag() == "int" and _WHOLE.fullmatch(self._plain()):
             return int(self._plain())
-        raise self._wrong_number(_or("a whole number", also))
+        raise self._wrong_number(_or(expected, also))
 
-    def number(self, *, also: str = "") -> float:
+    def number(self, expected: str = "a number", *, also: str = "") -> float:
         """The finite decimal number, whole or not. Raises `ConfigError` for any other; `also` as in `choice`."""
         said = self._plain()
         if self._tag() == "int" and _WHOLE.fullmatch(said):
             return float(said)
         if self._tag() == "float" and (value := _finite(said)) is not None:
             return value
-        raise self._wrong_number(_or("a number", also))
+        raise self._wrong_number(_or(expected, also))
 
     def is_null(self) -> bool:
         """Whether it says null; an empty place, where something was forgotten, does not."""

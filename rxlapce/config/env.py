@@ -97,7 +97,13 @@ def read_secret(variable: str, environ: Mapping[str, str]) -> Secret | None:
 
 
 def check_base_url(url: str, setting: str) -> None:
-    """Raise `ConfigError` naming `setting` unless `url` is a plain http(s) URL: no user, query or fragment.
+    """Raise `ConfigError` naming `setting` unless `url` is a base URL, see `fault_of_base_url`."""
+    if fault := fault_of_base_url(url):
+        raise ConfigError(f"{setting}: {fault}")
+
+
+def fault_of_base_url(url: str) -> str | None:
+    """What keeps `url` from being a plain http(s) URL without user, query or fragment; None where nothing does.
 
     It is sent, and signed, as it stands: what is no ASCII, or would end the request's line, must come encoded.
     """
@@ -108,10 +114,11 @@ def check_base_url(url: str, setting: str) -> None:
         usable = False
     # What may be a key is not shown: not what stands before an @, nor after a ?.
     if "@" in url:
-        raise ConfigError(f"{setting}: keys do not belong into the URL; set the provider's key variable instead")
+        return "keys do not belong into the URL; set the provider's key variable instead"
     if "?" in url or "#" in url:
-        raise ConfigError(f"{setting}: expected a URL without ? and #, such as http://127.0.0.1:8080/v1")
+        return "expected a URL without ? and #, such as http://127.0.0.1:8080/v1"
     if not all("!" <= char <= "~" for char in url):
-        raise ConfigError(f"{setting}: a URL holds no blanks, line ends and non-ASCII characters: percent-encode them")
+        return "a URL holds no blanks, line ends and non-ASCII characters: percent-encode them"
     if not usable:
-        raise ConfigError(f"{setting}: expected an http or https URL such as http://127.0.0.1:8080/v1, got {url!r}")
+        return f"expected an http or https URL such as http://127.0.0.1:8080/v1, got {url!r}"
+    return None

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from rxlapce.config.document import Place, read_document
+from rxlapce.config.document import Place, Problems, read_document
 from rxlapce.errors import ConfigError
 
 #: A vendor or an alias is some 200 bytes; YAML's reader takes 8 s for a MB (2026-11-22).
@@ -26,20 +26,28 @@ SECTIONS: Final = (
 )
 
 
-def read_sections(path: Path) -> dict[str, Place]:
-    """The sections that the file has, by name.
+def read_sections(path: Path, problems: Problems | None = None) -> dict[str, Place]:
+    """The sections that the file has, by name, with where what is wrong in them is gathered.
 
     Raises `ConfigError` for a file that cannot be read, is too large, no UTF-8, no YAML, or has other sections.
     """
+    return read_document(read_text(path), str(path), problems).members(SECTIONS)
+
+
+def read_text(path: Path) -> str:
+    """What is in the file. Raises `ConfigError` if it cannot be read, is too large, or no UTF-8."""
     try:
         with path.open("rb") as file:  # also a pipe: its size is known when it is read
-            data = file.read(MAX_FILE_BYTES + 1)
+            return text_of(file.read(MAX_FILE_BYTES + 1), str(path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def text_of(data: bytes, name: str) -> str:
+    """The text of a file that is called `name`. Raises `ConfigError` if it is too large, or no UTF-8."""
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+        raise ConfigError(f"{name}: larger than {MAX_FILE_BYTES} bytes")
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8: byte {error.start} is no part of a character") from None
-    return read_document(text, str(path)).members(SECTIONS)
+        raise ConfigError(f"{name}: not UTF-8: byte {error.start} is no part of a character") from None

@@ -5,8 +5,9 @@ together from several: `limits` holds quotas, `retry` also the budget of all ret
 may still ask elsewhere.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from rxlapce.config.document import Place
@@ -27,75 +28,85 @@ STORE: Final = "store"
 def read_resilience(sections: Mapping[str, Place], known: Collection[str]) -> RoutingSettings:
     """The settings of the file; what it leaves out has its default. `known` are the names that a provider can have.
 
-    Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected.
+    Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected; where errors
+    are gathered, a section that is wrong has its default.
     """
     base = RoutingSettings()
-
-    def section(name: str, default: T) -> T:
-        return read_settings(sections[name], default) if name in sections else default
-
     settings = replace(
         base,
-        timeouts=section("timeouts", base.timeouts),
-        breaker=section("breaker", base.breaker),
-        fallback=section("fallback", base.fallback),
-        health=section("health", base.health),
+        timeouts=_section(sections, "timeouts", base.timeouts),
+        breaker=_section(sections, "breaker", base.breaker),
+        fallback=_section(sections, "fallback", base.fallback),
+        health=_section(sections, "health", base.health),
     )
     if "limits" in sections:
-        settings = replace(settings, admission=_admission(sections["limits"], base.admission, known))
-    return _retry(sections["retry"], settings) if "retry" in sections else settings
+        with sections["limits"].collect():
+            settings = replace(settings, admission=_admission(sections["limits"], base.admission, known))
+    if "retry" in sections:
+        with sections["retry"].collect():
+            settings = _retry(sections["retry"], settings)
+    return settings
+
+
+def _section(members: Mapping[str, Place], name: str, default: T, without: Collection[str] = ()) -> T:
+    """The member as it is set; the default where it is not, or where its error is gathered."""
+    if name in members:
+        with members[name].collect():
+            return read_settings(members[name], default, without=without)
+    return default
 
 
 def _retry(at: Place, base: RoutingSettings) -> RoutingSettings:
+    before = len(at.gathered)
     members = at.members((*options_of(type(base.retry)), "patience_s", "budget"))
-    patient = laid_over(base, members, at)  # `patience_s` is the one field that holds a value
-    return replace(
-        patient,
-        retry=laid_over(base.retry, members, at),
-        budget=read_settings(members["budget"], base.budget) if "budget" in members else base.budget,
-    )
+    told = at.gathered[before:]
+    settings = replace(base, budget=_section(members, "budget", base.budget))
+    with at.collect():
+        settings = laid_over(settings, members, at, told)  # `patience_s` is the one field that holds a value
+    return replace(settings, retry=laid_over(base.retry, members, at, told))
 
 
 def _admission(at: Place, base: Admission, known: Collection[str]) -> Admission:
     members = at.members((*QUOTAS, *options_of(Admission), STORE))
-
-    def quota(name: str, default: Quota, without: Collection[str] = ()) -> Quota:
-        return read_settings(members[name], default, without=without) if name in members else default
-
-    admission = laid_over(base, members, at)
-    return replace(
-        admission,
-        default=quota("default", base.default),
-        providers={
-            _known_provider(name, place, name, known): read_settings(place, Quota())
-            for name, place in _members_of("providers", members).items()
-        },
-        models={
-            _known_model(name, place, known): read_settings(place, Quota(), without=("shared",))
-            for name, place in _members_of("models", members).items()
-        },
-        user=quota("user", base.user, ("shared",)),
-        users={
-            name: read_settings(place, Quota(), without=("shared",))
-            for name, place in _members_of("users", members).items()
-        },
-        client=quota("client", base.client, ("shared",)),
+    admission = replace(
+        base,
+        default=_section(members, "default", base.default),
+        providers=_quotas(members, "providers", partial(_check_provider, known), ()),
+        models=_quotas(members, "models", partial(_check_model, known), ("shared",)),
+        user=_section(members, "user", base.user, ("shared",)),
+        users=_quotas(members, "users", _any_name, ("shared",)),
+        client=_section(members, "client", base.client, ("shared",)),
     )
+    return laid_over(admission, members, at)
 
 
-def _members_of(name: str, members: Mapping[str, Place]) -> dict[str, Place]:
-    return members[name].members() if name in members else {}
+def _quotas(
+    members: Mapping[str, Place], name: str, check: Callable[[str, Place], None], without: Collection[str]
+) -> dict[str, Quota]:
+    """The quotas by name of the member `name`, each of whose names is checked."""
+    quotas: dict[str, Quota] = {}
+    if name in members:
+        with members[name].collect():
+            for said, place in members[name].members().items():
+                with place.collect():
+                    check(said, place)
+                with place.collect():
+                    quotas[said] = read_settings(place, Quota(), without=without)
+    return quotas
 
 
-def _known_provider(provider: str, at: Place, name: str, known: Collection[str]) -> str:
-    """`name`, which is counted for `provider`. A limit for a name that nobody has would never be missed."""
+def _any_name(name: str, at: Place) -> None:
+    """A user may have any."""
+
+
+def _check_provider(known: Collection[str], provider: str, at: Place) -> None:
+    """A limit for a name that nobody has would never be missed."""
     if provider not in known:
         raise at.wrong(f"the name of a provider ({', '.join(known)})", name=provider, nearest=known)
-    return name
 
 
-def _known_model(name: str, at: Place, known: Collection[str]) -> str:
+def _check_model(known: Collection[str], name: str, at: Place) -> None:
     provider, slash, model = name.partition("/")
     if not slash or not model:
         raise at.wrong("a model as PROVIDER/MODEL", name=name)
-    return _known_provider(provider, at, name, known)
+    _check_provider(known, provider, at)

@@ -1,8 +1,9 @@
 """All that configures the program: the environment, and a file beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rxlapce.config.env import load_provider_configs_from_env
 from rxlapce.operators.store_address import StoreAddress
@@ -10,6 +11,9 @@ from rxlapce.providers import SPECS
 from rxlapce.providers.provider import Provider
 from rxlapce.routing.alias import Alias
 from rxlapce.routing.settings import RoutingSettings
+
+if TYPE_CHECKING:
+    from rxlapce.config.document import Place  # which needs YAML's reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,25 +37,57 @@ def load_config(
     The providers are those of `environ`, then those of the file, whose names are never the same. `played` are providers
     besides them, or in the place of those of the same name: those that a simulator plays.
 
-    Raises `ConfigError` that says where and what is wrong; also for an alias of models that nobody configured.
+    Raises `ConfigError` that says of all that is wrong where it is and what; also for an alias of models that nobody
+    configured.
     """
     providers = load_provider_configs_from_env(environ) | dict(played or {})
     if file is None:
         return Config(providers=providers)
     # YAML's reader and what needs it: a start without a file does not
-    from rxlapce.config.aliases import read_aliases
+    from rxlapce.config.document import Problems
     from rxlapce.config.file import read_sections
+
+    problems = Problems()
+    config = read_config(read_sections(file, problems), environ, providers)
+    problems.raise_any()
+    return config
+
+
+def read_config(
+    sections: "Mapping[str, Place]",
+    environ: Mapping[str, str],
+    providers: Mapping[str, Provider],
+    assumed: Collection[str] = (),
+) -> Config:
+    """What the `sections` of a file set, beside `providers`; names that are `assumed` count as configured too.
+
+    What is wrong is gathered where the sections' errors are, and then the configuration is not whole.
+    """
+    from rxlapce.config.aliases import read_aliases  # as above
     from rxlapce.config.resilience import STORE, read_resilience
     from rxlapce.config.store import read_store
     from rxlapce.config.vendors import read_vendors
 
-    sections = read_sections(file)
-    vendors = read_vendors(sections["providers"], environ) if "providers" in sections else {}
+    vendors: Mapping[str, Provider] = {}
+    defined: tuple[str, ...] = ()
+    if "providers" in sections:
+        with sections["providers"].collect():
+            defined = tuple(sections["providers"].members())
+            vendors = read_vendors(sections["providers"], environ)
     providers = {**providers, **vendors}
-    settings = read_resilience(sections, (*SPECS, "simulator", *vendors))
-    aliases = read_aliases(sections["models"], providers, settings) if "models" in sections else ()
-    limits = sections["limits"].members() if "limits" in sections else {}
-    store = read_store(limits[STORE], environ) if STORE in limits else None
+    # An alias of a provider whose definition is wrong is no second error.
+    assumed = tuple(name for name in (*defined, *assumed) if name not in providers)
+    settings = read_resilience(sections, (*SPECS, "simulator", *(name for name in defined if name not in SPECS)))
+    aliases: tuple[Alias, ...] = ()
+    if "models" in sections:
+        with sections["models"].collect():
+            aliases = read_aliases(sections["models"], providers, settings, assumed)
+    store: StoreAddress | None = None
+    if "limits" in sections and sections["limits"].is_mapping():
+        limits = sections["limits"].members()
+        if STORE in limits:
+            with limits[STORE].collect():
+                store = read_store(limits[STORE], environ)
     return Config(providers=providers, aliases=aliases, settings=settings, store=store)
 
 
@@ -63,8 +99,14 @@ def load_provider_configs(environ: Mapping[str, str], file: Path | None = None) 
     providers = load_provider_configs_from_env(environ)
     if file is None:
         return providers
-    from rxlapce.config.file import read_sections  # as above
+    from rxlapce.config.document import Problems  # as above
+    from rxlapce.config.file import read_sections
     from rxlapce.config.vendors import read_vendors
 
-    sections = read_sections(file)
-    return providers | (read_vendors(sections["providers"], environ) if "providers" in sections else {})
+    problems = Problems()
+    sections = read_sections(file, problems)
+    if "providers" in sections:
+        with sections["providers"].collect():
+            providers |= read_vendors(sections["providers"], environ)
+    problems.raise_any()
+    return providers

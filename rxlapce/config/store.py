@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from rxlapce.config.document import Place
-from rxlapce.errors import ConfigError
 from rxlapce.operators.store_address import StoreAddress
 
 EXAMPLE: Final = "env:RXLAPCE_LIMITS_STORE"
@@ -28,21 +27,21 @@ def read_store(at: Place, environ: Mapping[str, str]) -> StoreAddress | None:
     said = at.text() if at.is_text() else ""
     found = _VARIABLE.fullmatch(said)
     if found is None:
-        address = _address(said, f"{at}: ", f", a reference to one such as {EXAMPLE}, or null")
+        address = _address(at, said, after=f", a reference to one such as {EXAMPLE}, or null")
         if address.user or address.password:
-            raise ConfigError(
-                f"{at}: a password does not belong into the file: put the address into a variable, and refer to it, "
+            raise at.error(
+                "a password does not belong into the file: put the address into a variable, and refer to it, "
                 f"such as store: {EXAMPLE}"
             )
         return address
     value = environ.get(found[1], "").strip()
     if not value:
-        raise ConfigError(f"{at}: the environment has no {found[1]}: set it, or take `store` out")
-    return _address(value, f"{at}: in {found[1]}, ")
+        raise at.error(f"the environment has no {found[1]}: set it, or take `store` out")
+    return _address(at, value, before=f"in {found[1]}, ")
 
 
-def _address(said: str, before: str, after: str = "") -> StoreAddress:
+def _address(at: Place, said: str, *, before: str = "", after: str = "") -> StoreAddress:
     try:
         return StoreAddress.parse(said)
     except ValueError as error:
-        raise ConfigError(f"{before}{error}{after}") from None
+        raise at.error(f"{before}{error}{after}") from None

@@ -12,13 +12,14 @@ name. Read strictly: see `config.document`.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final
 
 from rxlapce.codec.event import Event
 from rxlapce.config.document import Place
-from rxlapce.config.env import check_base_url, read_secret
-from rxlapce.config.options import Option, options_of
+from rxlapce.config.env import fault_of_base_url, read_secret
+from rxlapce.config.options import Option, gathered, options_of
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
 from rxlapce.providers.compatible import DIALECTS, ApiName, Vendor
@@ -47,33 +48,43 @@ def dialect_options(api: ApiName) -> dict[str, Option]:
 def read_vendors(at: Place, environ: Mapping[str, str]) -> dict[str, Provider]:
     """The providers that the section describes, by name, in its order; keys are taken from `environ`.
 
-    Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected.
+    Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected; where errors
+    are gathered, a provider that is wrong is left out.
     """
-    return {name: _provider(name, place, environ) for name, place in at.members().items()}
+    vendors: dict[str, Provider] = {}
+    for name, place in at.members().items():
+        with place.collect():
+            vendors[name] = _provider(name, place, environ)
+    return vendors
 
 
 def _provider(name: str, at: Place, environ: Mapping[str, str]) -> Provider:
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{at}: {name!r} is no name for a provider: use small letters, digits, '.', '_' and '-'")
+        raise at.error(f"{name!r} is no name for a provider: use small letters, digits, '.', '_' and '-'")
     if name in SPECS or name == "simulator":
-        raise ConfigError(f"{at}: {name!r} is built in and configured by the environment: choose another name")
+        raise at.error(f"{name!r} is built in and configured by the environment: choose another name")
     every = {option: None for api in DIALECTS for option in dialect_options(api)}
     members = at.members((*_MEMBERS, *every))
     if "base_url" not in members:
-        raise ConfigError(f"{at}: base_url is missing, such as base_url: https://api.groq.com/openai/v1")
-    base_url = members["base_url"].text("a URL").rstrip("/")
-    check_base_url(base_url, str(members["base_url"]))
-    vendor = Vendor(
-        name=name,
-        base_url=base_url,
-        apis=_apis(members),
-        headers=_headers(members["headers"]) if "headers" in members else {},
-        models_path=_path(members["models_path"], optional=True) if "models_path" in members else "/models",
-        health_path=_path(members["health_path"]) if "health_path" in members else None,
-        default_model=members["default_model"].text("a model's name") if "default_model" in members else None,
-    )
-    key = _key(members["key"], environ) if "key" in members else None
+        raise at.error("base_url is missing, such as base_url: https://api.groq.com/openai/v1")
+    reading: dict[str, Callable[[], Any]] = {"base_url": partial(_base_url, members["base_url"])}
+    reading["apis"] = partial(_apis, members)
+    for member, read in _READERS.items():
+        if member in members:
+            reading[member] = partial(read, members[member])
+    if "key" in members:
+        reading["key"] = partial(_key, members["key"], environ)
+    values = gathered(reading)
+    key = values.pop("key", None)
+    vendor = Vendor(name=name, **values)
     return vendor.provider(Settings(key=key, origin=f"{at.file}:{at.node.start_mark.line + 1}"))
+
+
+def _base_url(at: Place) -> str:
+    url = at.text("a URL").rstrip("/")
+    if fault := fault_of_base_url(url):
+        raise at.error(fault)
+    return url
 
 
 def _apis(members: Mapping[str, Place]) -> dict[ApiName, Dialect[Event]]:
@@ -84,16 +95,18 @@ def _apis(members: Mapping[str, Place]) -> dict[ApiName, Dialect[Event]]:
         names = [_api(item) for item in members["apis"].items(expected)]
         if not names or len(set(names)) < len(names):
             raise members["apis"].wrong(expected, got="an empty list" if not names else "one of them twice")
-    for option in members.keys() - _MEMBERS:
+    for option in (name for name in members if name not in _MEMBERS):
         owners = [api for api in DIALECTS if option in dialect_options(api)]
-        if not set(owners) & set(names):
-            raise ConfigError(f"{members[option]}: an option of {' and '.join(owners)}, which apis does not list")
-    return {
-        api: DIALECTS[api](
-            **{name: option.read(members[name]) for name, option in dialect_options(api).items() if name in members}
-        )
-        for api in names
-    }
+        with members[option].collect():
+            if not set(owners) & set(names):
+                raise members[option].error(f"an option of {' and '.join(owners)}, which apis does not list")
+    return gathered({api: partial(_dialect, api, members) for api in names})
+
+
+def _dialect(api: ApiName, members: Mapping[str, Place]) -> Dialect[Event]:
+    options = dialect_options(api)
+    reading = {name: partial(option.read, members[name]) for name, option in options.items() if name in members}
+    return DIALECTS[api](**gathered(reading))
 
 
 def _api(item: Place) -> ApiName:
@@ -112,23 +125,25 @@ def _key(at: Place, environ: Mapping[str, str]) -> Secret:
     try:
         key = read_secret(found[1], environ)
     except ConfigError as error:
-        raise ConfigError(f"{at}: {error}") from None
+        raise at.error(str(error)) from None
     if key is None:
-        raise ConfigError(f"{at}: the environment has no {found[1]}: set it, or take this provider out")
+        raise at.error(f"the environment has no {found[1]}: set it, or take this provider out")
     return key
 
 
 def _headers(at: Place) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in at.members().items():
-        if not _HEADER.fullmatch(name):
-            raise ConfigError(f"{value}: {name!r} is no name for a header")
-        if name.lower() in _NOT_HERE:
-            raise ConfigError(f"{value}: {name} is not set here: a key is given by `key`, the rest by the HTTP client")
-        headers[name] = value.text("a text")
-        if not headers[name].isprintable():
-            raise ConfigError(f"{value}: holds a line end or another character that no header can have")
-    return headers
+    return gathered({name: partial(_header, name, value) for name, value in at.members().items()})
+
+
+def _header(name: str, at: Place) -> str:
+    if not _HEADER.fullmatch(name):
+        raise at.error(f"{name!r} is no name for a header")
+    if name.lower() in _NOT_HERE:
+        raise at.error(f"{name} is not set here: a key is given by `key`, the rest by the HTTP client")
+    said = at.text("a text")
+    if not said.isprintable():
+        raise at.error("holds a line end or another character that no header can have")
+    return said
 
 
 def _path(at: Place, *, optional: bool = False) -> str | None:
@@ -139,3 +154,16 @@ def _path(at: Place, *, optional: bool = False) -> str | None:
     if not _PATH.fullmatch(at.text(expected)):
         raise at.wrong(expected)
     return at.text()
+
+
+def _model_name(at: Place) -> str:
+    return at.text("a model's name")
+
+
+#: How the members of a `Vendor` are read that are the same for every API.
+_READERS: Final[Mapping[str, Callable[[Place], object]]] = {
+    "headers": _headers,
+    "models_path": partial(_path, optional=True),
+    "health_path": _path,
+    "default_model": _model_name,
+}
