@@ -122,6 +122,7 @@ async def test_a_window_of_one_delivers_everything(embedded: EmbeddedDaemon, sim
         client.chat_stream(ask(), window=0)
 
 
+@pytest.mark.heavy
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @both_ways
 async def test_fifty_streams_at_once_are_each_whole_and_answers_come_in_between(
@@ -156,6 +157,7 @@ async def test_fifty_streams_at_once_are_each_whole_and_answers_come_in_between(
         assert {client.sequence_gaps for client in clients} == {0}
 
 
+@pytest.mark.heavy
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @both_ways
 async def test_twenty_thousand_tokens_arrive_in_order(

@@ -119,6 +119,7 @@ def test_unknown_provider_lists_the_configured_ones(command: Command, simulated:
     assert "simulator" in done.err
 
 
+@pytest.mark.heavy
 def test_reader_that_goes_away_is_no_traceback(simulated: Path) -> None:
     with process("-m", "simulator/sim:tps=0,tokens=200000", "--path", str(simulated), "hi") as chat:
         assert chat.stdout is not None

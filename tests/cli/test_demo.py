@@ -71,6 +71,7 @@ def test_without_a_key_it_says_so_what_happened_and_what_to_try_next(command: Co
     assert len(starts) == 1, "the values stand in one column"
 
 
+@pytest.mark.heavy
 def test_base_url_asks_that_server_for_the_first_model_it_lists(command: Command) -> None:
     server = subprocess.Popen(
         [sys.executable, "-m", "rxlapce", "simulate", "--json", "--quiet", "--tps", "0", "--ttft", "0"],
@@ -87,6 +88,7 @@ def test_base_url_asks_that_server_for_the_first_model_it_lists(command: Command
     assert (record["provider"], record["model"], record["finish"]) == ("local", "sim", "stop")
 
 
+@pytest.mark.heavy
 def test_a_server_behind_a_proxy_is_asked_by_it_for_its_models_too(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_server_behind_a_proxy_is_asked_by_it_for_its_models_too(
     assert "The server at http://models.invalid/v1: local/sim" in done.err
 
 
+@pytest.mark.heavy
 def test_a_proxy_of_the_environment_is_not_in_the_way_of_the_simulator(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +120,7 @@ def test_a_proxy_of_the_environment_is_not_in_the_way_of_the_simulator(
     assert done.code == 0, done.err
 
 
+@pytest.mark.heavy
 def test_variables_of_amazons_other_tools_do_not_choose_bedrock(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +148,7 @@ def test_two_ways_to_choose_who_answers_are_a_misuse(command: Command) -> None:
     assert "exclude each other" in done.err
 
 
+@pytest.mark.heavy
 def test_answer_that_breaks_off_is_shown_and_then_told_as_an_error(command: Command) -> None:
     done = command("demo", "--simulator", "-m", "sim:tps=0,fault=cut,after=10", "hi")
     assert done.code == 1

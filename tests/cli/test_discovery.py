@@ -166,6 +166,7 @@ def test_what_is_piped_in_is_counted(command: Command, all_configured: str) -> N
     assert int(done.out) > 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&-"])
 def test_a_closed_standard_input_or_output_is_an_empty_one(all_configured: str, closed: str) -> None:
     program = f"exec {shlex.quote(sys.executable)} -m rxlapce count -m anthropic/sim hello {closed}"

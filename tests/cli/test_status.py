@@ -235,6 +235,7 @@ def watching(path: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subp
     )  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [(("0.1",), rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ well requests=0 "), (("0.1", "--json"), rb'\{"type":"status_rep')],
@@ -290,6 +291,7 @@ async def test_watching_goes_on_with_the_next_daemon(folder: Path) -> None:
     assert await process.wait() == 130
 
 
+@pytest.mark.heavy
 def test_watching_on_a_terminal_redraws_in_place(simulated: Path) -> None:
     ours, theirs = pty.openpty()
     with watching(simulated, "0.1", stdout=theirs) as process:

@@ -85,6 +85,7 @@ async def leaves_nothing(simulator: Simulator, daemon: DaemonProcess, transport:
         assert (await client.chat(ask("tokens=3"))).text
 
 
+@pytest.mark.heavy
 @one_loop
 @one_quick_way
 async def test_killed_editors_leave_nothing_in_the_daemon(

@@ -113,6 +113,7 @@ async def test_every_provider_answers_a_chat_streamed_and_whole(tmp_path: Path, 
             assert (whole.finish, whole.usage and whole.usage.output) == (FinishKind.STOP, 70), where
 
 
+@pytest.mark.heavy
 async def test_every_provider_completes_a_text_streamed_and_whole(tmp_path: Path, simulator: Simulator) -> None:
     async with asked(tmp_path, simulator) as client:
         for provider, api in ALL:
@@ -138,6 +139,7 @@ def calls_in(response: ChatResponse) -> list[tuple[str | None, Any]]:
     return [(call.name, msgspec.json.decode(call.arguments)) for call in response.tool_calls]
 
 
+@pytest.mark.heavy
 async def test_every_provider_calls_tools_and_takes_their_results(tmp_path: Path, simulator: Simulator) -> None:
     ask = Message(role="user", content="The weather in Rome and Oslo, please")
     async with asked(tmp_path, simulator) as client:

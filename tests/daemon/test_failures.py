@@ -166,6 +166,7 @@ async def test_an_event_larger_than_a_frame_is_one_error(embedded: EmbeddedDaemo
         assert (end.error.kind, len(chunks)) == ("protocol", 3)
 
 
+@pytest.mark.heavy
 async def test_an_answer_larger_than_a_frame_is_an_error_that_says_what_to_do(embedded: EmbeddedDaemon) -> None:
     async with await connect(embedded.path) as client:
         with pytest.raises(ProviderError, match="a frame at most 10,485,760: ask for it as a stream") as caught:

@@ -59,6 +59,7 @@ async def test_everything_under_way_ends_in_connection_lost_after_what_had_arriv
     assert shared_memory() == named
 
 
+@pytest.mark.heavy
 @both_ways
 async def test_killed_at_full_speed_it_leaves_a_whole_beginning(
     daemon: DaemonProcess, simulator: Simulator, transport: TransportName

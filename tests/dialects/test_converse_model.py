@@ -163,6 +163,7 @@ def body_or_refusal(dialect: Converse | GenerateContent | BedrockInvoke, request
     return None
 
 
+@pytest.mark.heavy
 @given(requests, st.booleans())
 @at_leisure
 def test_any_request_is_said_to_gemini_or_refused(request: ChatRequest, wrapped: bool) -> None:
@@ -170,6 +171,7 @@ def test_any_request_is_said_to_gemini_or_refused(request: ChatRequest, wrapped:
     assert said is None or all(content["parts"] for content in said["contents"])
 
 
+@pytest.mark.heavy
 @given(requests, st.sampled_from(MODELS))
 @at_leisure
 def test_any_request_is_said_to_a_model_of_invoke_or_refused(request: ChatRequest, model: str) -> None:

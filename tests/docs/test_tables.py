@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -27,6 +29,7 @@ DRIFTS = (
 )
 
 
+@pytest.mark.heavy
 def test_tables_that_have_drifted_are_shown_and_nothing_is_written(tmp_path: Path) -> None:
     drifted: dict[Path, str] = {}
     for document, true, false in DRIFTS:

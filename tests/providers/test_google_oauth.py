@@ -370,6 +370,7 @@ async def said_elsewhere(base_url: str, home: Path, **environ: str) -> str:
     return stdout.decode()
 
 
+@pytest.mark.heavy
 async def test_on_a_machine_of_googles_its_metadata_server_gives_the_token(tmp_path: Path) -> None:
     async with Simulator(api_key=Secret("none-but-issued-tokens")) as simulator:
         host = simulator.base_url.removeprefix("http://")

@@ -211,7 +211,7 @@ EVERYWHERE: Final = frozenset(
 
 
 @given(scenarios)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_one_end_nothing_lost_nothing_doubled_nothing_left(scenario: Scenario) -> None:
     note(scenario)
     check(World(scenario).run())

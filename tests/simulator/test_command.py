@@ -53,6 +53,7 @@ async def test_it_serves_logs_each_request_and_ends_cleanly_on_a_signal(number: 
         assert (process.returncode, errors) == (0, b"")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -76,6 +77,7 @@ async def test_a_hostile_body_is_one_line_of_the_report(body: bytes, said: bytes
         assert b"\x1b" not in report
 
 
+@pytest.mark.heavy
 async def test_it_demands_the_key_of_the_environment_and_never_prints_it() -> None:
     async with running("--api-key-env", "SIMULATED_KEY", key="sk-of-the-environment") as (process, line):
         assert line.startswith("Simulated provider on http://127.0.0.1:")
@@ -95,6 +97,7 @@ def test_a_key_variable_that_is_not_set_is_an_error_that_names_it() -> None:
     assert "the environment variable NO_SUCH_VARIABLE is not set" in result.output
 
 
+@pytest.mark.heavy
 async def test_a_port_in_use_is_an_error_and_no_traceback() -> None:
     async with running("--json") as (_, line):
         port = msgspec.json.decode(line)["url"].rpartition(":")[2]

@@ -157,6 +157,7 @@ def test_a_slow_first_token_is_so_many_seconds_of_silence() -> None:
 # -- in mid-answer --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("pace", ["", ",tps=2000", ",split=0"])
 async def test_a_cut_after_40_of_60_tokens_delivers_40_everywhere(stubborn: Stubborn, pace: str) -> None:
     for asker in stubborn.everyone(f"tokens=60,fault=cut,after=40{pace}"):

@@ -124,6 +124,7 @@ sys.stdin.readline()
 """
 
 
+@pytest.mark.heavy
 def test_of_daemons_that_start_at_once_over_a_stale_socket_one_wins(path: Path) -> None:
     listen(path).close()
     racers = [
