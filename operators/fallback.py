@@ -9,11 +9,12 @@ from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
+from rxlapce.happenings import Answered
 from rxlapce.operators.attempt import Ongoing
 from rxlapce.operators.continuation import Continuation, Delivered, Overlap, total_usage
-from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, SeamWord, may_ask_elsewhere
+from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, falling_back, may_ask_elsewhere, with_others
 from rxlapce.operators.verdict import was_sent
-from rxlapce.tokens import Finish, FinishKind, Reasoning, Seam, StreamToken, Text, Usage, UsageReport
+from rxlapce.tokens import Finish, FinishKind, Reasoning, Seam, SeamWord, StreamToken, Text, Usage, UsageReport
 
 
 def fallback(
@@ -47,9 +48,10 @@ def fallback(
     last report before the end is their sum (`total_usage`). What a restart discarded is not in it.
 
     Every attempt is noted in `exchange.attempts`: by the leg's own `retry_stream`, or here for a leg without one or
-    that was refused before it could ask. Disposing ends the leg under way; no other is opened after it. Opens legs on
-    the thread on which one failed, uses no timer; the scheduler only gives the clock. Memory: one usage report;
-    `overlap_chars` while a continuation begins; under `continue` the answer's text.
+    that was refused before it could ask; that of a whole answer before its `Finish` is handed on. Who watches the
+    exchange is told of each next leg, and of the whole answer. Disposing ends the leg under way; no other is opened
+    after it. Opens legs on the thread on which one failed, uses no timer; the scheduler only gives the clock. Memory:
+    one usage report; `overlap_chars` while a continuation begins; under `continue` the answer's text.
 
     Raises `ValueError` for no legs.
     """
@@ -141,6 +143,7 @@ class _Fallback:
         ):
             self.give_up(error)
         elif self.cause is None:
+            self.tell(run.place + 1, error)
             self.open(run.place + 1)
         else:
             self.go_on(run.place + 1, error)
@@ -151,10 +154,22 @@ class _Fallback:
         if after is AfterCommit.FAIL or (after is AfterCommit.CONTINUE and not delivered.can_go_on):
             self.give_up(error)
         elif after is AfterCommit.RESTART or not delivered.text.strip():
+            self.tell(place, error, SeamWord.RESTART)
             self.open(place, SeamWord.RESTART)
         else:
             word = SeamWord.REWIND if delivered.has_calls else SeamWord.CONTINUE
+            self.tell(place, error, word)
             self.open(place, word, Continuation(text=delivered.text, prefill=self.legs[place].accepts_prefill))
+
+    def tell(self, place: int, error: Exception, seam: str = "") -> None:
+        """Let who watches the request know that the next leg is opened, and why."""
+        if self.exchange is not None:
+            self.exchange.tell(falling_back(self.legs[place - 1], self.legs[place], error, seam))
+
+    def answered(self, leg: Leg) -> None:
+        """Let them know that the answer is whole, before its reader knows."""
+        if self.exchange is not None:
+            self.exchange.tell(Answered(provider=leg.provider, model=leg.model))
 
     def sew(self, run: "_Run") -> None:
         """Tell the reader that another leg's tokens follow, and what to do with those before."""
@@ -265,10 +280,11 @@ class _Run:
                 straight = straight and (self.overlap is None or self.overlap.decided)
 
         def stop() -> None:
-            nonlocal straight
+            nonlocal straight, chars
             straight = False
             self.ongoing.tokens = tokens
             delivered.chars += chars  # nobody asks for them before
+            chars = 0
 
         self.on_end = stop
         return Receiver(on_next, self.on_error, self.on_completed)
@@ -334,7 +350,12 @@ class _Run:
             parent.report_total([*parent.usages, self.ongoing.usage] if parent.usages else [])
         if not self.ended:
             self.finished = True
-            parent.receiver.on_next(token if token.model else msgspec.structs.replace(token, model=self.leg.model))
+            self.on_end()
+            self.note(None)
+            try:
+                parent.answered(self.leg)
+            finally:  # a watcher that fails must not keep the end from the reader
+                parent.receiver.on_next(token if token.model else msgspec.structs.replace(token, model=self.leg.model))
 
     def was_refused(self, error: Exception) -> bool:
         """Whether the leg found fault with what it was asked."""
@@ -358,12 +379,16 @@ class _Run:
         self.fallback.complete()
 
     def end(self, error: Exception | None) -> None:
-        """Nothing is handed on any more. Note the attempt, unless the leg noted its own, which it has by now."""
+        """Nothing is handed on any more."""
         if self.ended:
             return
         self.ended = True
         self.on_end()
         self.upstream.dispose()
+        self.note(error)
+
+    def note(self, error: Exception | None) -> None:
+        """Note the attempt, unless the leg noted its own, which it has by now."""
         exchange = self.fallback.exchange
         if exchange is not None and len(exchange.attempts) == self.noted_before:
             self.ongoing.note(error, finished=self.finished)
@@ -371,27 +396,3 @@ class _Run:
 
 def _nothing() -> None:
     pass
-
-
-def with_others(error: Exception, tried: list[tuple[Leg, Exception]]) -> Exception:
-    """`error`, with a word on what else was tried; the same object if nothing was."""
-    others = [
-        f"{leg.name} ({other.kind} in phase {other.phase})" if isinstance(other, ProviderError) else leg.name
-        for leg, other in tried
-        if other is not error
-    ]
-    if not others or not isinstance(error, ProviderError):
-        return error
-    told = ProviderError(
-        error.kind,
-        f"{error.message}; also tried: {', '.join(others)}",
-        retry=error.retry,
-        phase=error.phase,
-        retry_after_s=error.retry_after_s,
-        status=error.status,
-        provider=error.provider,
-        request_id=error.request_id,
-        raw=error.raw,
-    )
-    told.__cause__ = error
-    return told

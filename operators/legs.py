@@ -1,6 +1,6 @@
 """What `fallback` is told: the models to ask, in order, and what to do when one fails."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -8,10 +8,12 @@ from typing import Final
 from reactivex import Observable
 
 from rxlapce.errors import ErrorKind, ProviderError, Retry
+from rxlapce.happenings import FallingBack
 from rxlapce.operators.continuation import Continuation
+from rxlapce.registry import check_ranges, option
 from rxlapce.tokens import SeamWord, StreamToken
 
-__all__ = ["AfterCommit", "FallbackPolicy", "Leg", "SeamWord", "may_ask_elsewhere"]
+__all__ = ["AfterCommit", "FallbackPolicy", "Leg", "SeamWord", "falling_back", "may_ask_elsewhere", "with_others"]
 
 
 class AfterCommit(StrEnum):
@@ -31,14 +33,21 @@ class FallbackPolicy:
     the text is not kept, and so it cannot be continued.
     """
 
-    after_commit: AfterCommit = AfterCommit.FAIL
-    on_content_filter: bool = False
-    overlap_chars: int = 256
-    max_kept_chars: int = 1_000_000
+    after_commit: AfterCommit = option(
+        AfterCommit.FAIL, help="what becomes of an answer that breaks off when a part of it has been seen"
+    )
+    on_content_filter: bool = option(
+        default=False, help="whether a refusal by one provider's content filter is tried at the next model"
+    )
+    overlap_chars: int = option(
+        256, help="the longest repetition that is cut off the rest of an answer", unit="characters", at_least=0
+    )
+    max_kept_chars: int = option(
+        1_000_000, help="a longer answer is not kept, and so not continued", unit="characters", at_least=0
+    )
 
     def __post_init__(self) -> None:
-        if self.overlap_chars < 0 or self.max_kept_chars < 0:
-            raise ValueError("overlap_chars and max_kept_chars must not be negative")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +80,39 @@ def may_ask_elsewhere(error: Exception, policy: FallbackPolicy) -> bool:
     if error.kind is ErrorKind.CONTENT_FILTER:
         return policy.on_content_filter
     return error.kind in ELSEWHERE or error.retry is not Retry.NEVER
+
+
+def falling_back(left: Leg, leg: Leg, error: Exception, seam: str) -> FallingBack:
+    """What those who watch a request are told when `leg` is asked for what `left` failed of."""
+    return FallingBack(
+        provider=left.provider,
+        model=left.model,
+        to_provider=leg.provider,
+        to_model=leg.model,
+        error=error,
+        seam=seam,
+    )
+
+
+def with_others(error: Exception, tried: Sequence[tuple[Leg, Exception]]) -> Exception:
+    """`error`, with a word on what else was tried; the same object if nothing was."""
+    others = [
+        f"{leg.name} ({other.kind} in phase {other.phase})" if isinstance(other, ProviderError) else leg.name
+        for leg, other in tried
+        if other is not error
+    ]
+    if not others or not isinstance(error, ProviderError):
+        return error
+    told = ProviderError(
+        error.kind,
+        f"{error.message}; also tried: {', '.join(others)}",
+        retry=error.retry,
+        phase=error.phase,
+        retry_after_s=error.retry_after_s,
+        status=error.status,
+        provider=error.provider,
+        request_id=error.request_id,
+        raw=error.raw,
+    )
+    told.__cause__ = error
+    return told

@@ -13,10 +13,12 @@ from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
+from rxlapce.happenings import Retrying
 from rxlapce.operators.attempt import Ongoing
 from rxlapce.operators.breaker import CircuitOpen
 from rxlapce.operators.retry_budget import RetryBudget
 from rxlapce.operators.verdict import was_sent
+from rxlapce.registry import SECONDS, check_ranges, option
 from rxlapce.tokens import Finish, StreamToken, Text, UsageReport
 
 #: Errors that the same request to the same provider gets again, whatever else is said about them.
@@ -46,21 +48,32 @@ class RetryPolicy:
     from being no wait at all.
     """
 
-    max_attempts: int = 3
-    base_s: float = 0.5
-    max_s: float = 8.0
-    min_s: float = 0.1
-    deadline_s: float | None = 60.0
+    max_attempts: int = option(
+        3, help="how often a model is asked, the first time counted", unit="attempts", at_least=1
+    )
+    base_s: float = option(
+        0.5,
+        help="the longest random wait after the first failure; it doubles with each further one",
+        unit=SECONDS,
+        above=0,
+    )
+    max_s: float = option(8.0, help="the longest random wait of all", unit=SECONDS, above=0)
+    min_s: float = option(
+        0.1,
+        help="the shortest random wait; all of them come on top of the provider's `Retry-After`",
+        unit=SECONDS,
+        above=0,
+    )
+    deadline_s: float | None = option(
+        60.0, help="no attempt begins later than this after the request", unit=SECONDS, above=0
+    )
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise ValueError(f"max_attempts must be at least 1, not {self.max_attempts}")
-        if not 0 < self.min_s <= self.base_s <= self.max_s:
-            raise ValueError(
-                f"it must hold that 0 < min_s <= base_s <= max_s, not {self.min_s}, {self.base_s}, {self.max_s}"
-            )
-        if self.deadline_s is not None and not self.deadline_s > 0:
-            raise ValueError(f"deadline_s must be above 0 seconds, not {self.deadline_s}")
+        check_ranges(self)
+        if self.base_s < self.min_s:
+            raise ValueError(f"base_s must be at least min_s, which is {self.min_s:g}, not {self.base_s:g}")
+        if self.max_s < self.base_s:
+            raise ValueError(f"max_s must be at least base_s, which is {self.base_s:g}, not {self.max_s:g}")
 
     def wait_s(self, failed: int, retry_after_s: float | None, random: Callable[[], float]) -> float:
         """How long to wait after `failed` (from 1) attempts; `random` gives a number from 0 to 1."""
@@ -109,7 +122,8 @@ def retry_stream(
     never shorter than `Retry-After`.
 
     Disposing ends the attempt or the wait under way; nothing is subscribed after it. Each attempt is noted in
-    `exchange.attempts` as it ends. The scheduler comes from subscribe, and gives the clock and the timer, one at a
+    `exchange.attempts` at its `Finish`, else as it ends, and who watches the exchange is told of each that follows an
+    other. The scheduler comes from subscribe, and gives the clock and the timer, one at a
     wait; without one, the running loop's. Holds one token. `random` gives numbers from 0 to 1.
     """
     chosen = policy or RetryPolicy()
@@ -207,6 +221,10 @@ class _Retrying:
         if wait_s is None:
             self.end(self.failure or error)  # that a gate or the circuit has closed since tells less
             return
+        exchange = self.exchange
+        if exchange is not None:
+            coming, who = len(exchange.attempts) + 1, (exchange.provider, exchange.model)
+            exchange.tell(Retrying(provider=who[0], model=who[1], attempt=coming, error=error, wait_s=wait_s))
         timer = SingleAssignmentDisposable()
         self.current.disposable = timer
         scheduler = self.scheduler if self.scheduler is not None else AsyncIOScheduler(asyncio.get_running_loop())
@@ -263,7 +281,8 @@ class _Attempt:
 
     def take(self, token: StreamToken) -> bool:
         """Any token but text that follows others; whether text goes straight through after it."""
-        self.finished = isinstance(token, Finish)
+        if isinstance(token, Finish):
+            self.finish()
         if isinstance(token, UsageReport):
             self.ongoing.usage = token.usage
             if not self.committed:
@@ -275,6 +294,12 @@ class _Attempt:
         if not self.ended:  # the reader may have had enough of what was held
             self.retrying.receiver.on_next(token)
         return not self.ended
+
+    def finish(self) -> None:
+        """The answer is whole: noted before its reader knows, who may be gone then, as may this process."""
+        self.finished = True
+        self.on_end()
+        self.ongoing.note(finished=True)
 
     def release(self) -> None:
         held, self.held = self.held, None

@@ -334,6 +334,7 @@ class _Tap:
         self.last_s = now_s
         if stats.first_token_s is None and isinstance(token, VISIBLE):
             stats.first_token_s = now_s
+            self.exchange.tell_first_token()
         if stats.first_token_s is not None and self.shared:
             self.read_s = self.exchange.last_read_s
 

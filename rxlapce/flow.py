@@ -22,6 +22,7 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.happenings import FirstToken, Happening, Watcher
 from rxlapce.tokens import Usage
 from rxlapce.typing import Clock
 
@@ -96,10 +97,10 @@ class FlowControl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One subscription to one provider's stream, as it went; noted once, when it ended.
+    """One subscription to one provider's stream, as it went; noted once, at its `Finish`, else when it ended.
 
     `number` counts an exchange's attempts from 1. `started_s` is of the scheduler's clock, `took_s` seconds from then
-    to the end. `tokens` counts all kinds; `usage` is the last that was told, whether or not the answer was used. An
+    to that. `tokens` counts all kinds; `usage` is the last that was told, whether or not the answer was used. An
     attempt that has not `finished` and has no `error_kind` was cancelled.
     """
 
@@ -127,6 +128,9 @@ class Exchange:
 
     `connect_s` is a limit on connecting, in seconds, where it is stricter than the HTTP client's own. `reads` and
     `bytes_read` only grow, over all attempts: who asks for one attempt's compares with what they were before it.
+
+    `watchers` hear what happens to the request (`happenings`), in the order in which they came; `spoke` says that its
+    first token has been told.
     """
 
     request_id: str = ""
@@ -143,6 +147,19 @@ class Exchange:
     provider_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     connect_s: float | None = None
+    watchers: list[Watcher] = field(default_factory=list[Watcher])
+    spoke: bool = False
+
+    def tell(self, happening: Happening) -> None:
+        """Let those who watch the request know."""
+        for watcher in tuple(self.watchers):  # one may leave while it hears
+            watcher(happening)
+
+    def tell_first_token(self) -> None:
+        """Let them know of the first token that a reader sees; without effect after the first call."""
+        if not self.spoke:
+            self.spoke = True
+            self.tell(FirstToken(provider=self.provider, model=self.model))
 
     def begin_attempt(self) -> None:
         """Forget the response to the attempt before: one that fails ahead of its own would be told with that status."""

@@ -28,6 +28,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from rxlapce.answer import Answer, AnswerBuilder
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, Receiver, Stage, connect, iterate
+from rxlapce.happenings import Answered, Happening
 from rxlapce.operators.circuit import circuit_break
 from rxlapce.operators.continuation import Continuation
 from rxlapce.operators.fallback import fallback
@@ -249,19 +250,27 @@ class ProviderManager:
         return retry_stream(policy, budget=self.traffic.budget, random=self._chance, exchange=exchange)
 
     def _settling(self, asked: _Asked) -> Operator:
-        """Tell of the request when it has ended: by completion, error or disposal, whichever is first."""
+        """Tell of the request when it has ended: by its whole answer, error or disposal, whichever is first.
+
+        Before its reader knows: what is written down of it then outlives this process.
+        """
 
         def settling(source: Observable[StreamToken]) -> Observable[StreamToken]:
             def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
-                started_s = self.traffic.clock()
-                before = len(asked.exchange.attempts)
+                started_s, exchange = self.traffic.clock(), asked.exchange
+                before = len(exchange.attempts)
                 told = False
 
                 def tell(error: Exception | None, *, finished: bool = False) -> None:
                     nonlocal told
                     if not told:
                         told = True
+                        exchange.watchers.remove(hear)
                         self._tell(asked, before, started_s, error, finished=finished)
+
+                def hear(happening: Happening) -> None:
+                    if isinstance(happening, Answered):
+                        tell(None, finished=True)
 
                 def on_error(error: Exception) -> None:
                     try:
@@ -275,6 +284,7 @@ class ProviderManager:
                     finally:
                         receiver.on_completed()
 
+                exchange.watchers.append(hear)
                 upstream = connect(source, Receiver(receiver.on_next, on_error, on_completed), scheduler)
                 return CompositeDisposable(upstream, Disposable(lambda: tell(None)))
 

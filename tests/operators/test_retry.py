@@ -321,7 +321,7 @@ def test_each_attempt_is_noted_once_with_its_facts() -> None:
     assert (first.number, first.provider, first.model) == (1, "acme", "m1")
     assert (first.started_s, first.took_s, first.tokens, first.finished) == (200, 10, 0, False)
     assert (first.error_kind, first.phase, first.status) == (ErrorKind.OVERLOADED, Phase.HEADERS, 503)
-    assert (second.number, second.started_s, second.took_s, second.tokens) == (2, 214, 9, 3)
+    assert (second.number, second.started_s, second.took_s, second.tokens) == (2, 214, 7, 3)
     assert (second.finished, second.error_kind, second.usage) == (True, None, Usage(input=2))
 
 
