@@ -20,6 +20,7 @@ from typing import Final
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.operators.verdict import Verdict, verdict_of
+from rxlapce.registry import SECONDS, check_ranges, option
 from rxlapce.typing import Clock
 
 
@@ -111,28 +112,34 @@ class BreakerSettings:
     Raises `ValueError` for numbers out of range.
     """
 
-    consecutive: int = 5
-    window: int = 20
-    min_outcomes: int = 10
-    failure_percent: int = 50
-    forget_s: float = 60.0
-    open_s: float = 5.0
-    max_open_s: float = 20.0
-    key_s: float = 60.0
-    max_cooldown_s: float = 3600.0
+    consecutive: int = option(
+        5, help="it opens at so many failures in a row; at most `window`", unit="failures", at_least=1
+    )
+    window: int = option(20, help="how many outcomes are looked at", unit="outcomes", at_least=1, at_most=1024)
+    min_outcomes: int = option(
+        10, help="so many there must be for the share to count; at most `window`", unit="outcomes", at_least=1
+    )
+    failure_percent: int = option(
+        50, help="it opens at this share of failures among them", unit="percent", at_least=1, at_most=100
+    )
+    forget_s: float = option(
+        60.0,
+        help="outcomes are forgotten after so long without one; how often it opened, after being closed as long",
+        unit=SECONDS,
+        above=0,
+    )
+    open_s: float = option(
+        5.0, help="open for so long at first, and twice as long each further time", unit=SECONDS, above=0
+    )
+    max_open_s: float = option(20.0, help="but no longer; not below `open_s`", unit=SECONDS, above=0)
+    key_s: float = option(60.0, help="how long a refused key rests", unit=SECONDS, above=0)
+    max_cooldown_s: float = option(3600.0, help="the longest rest that a provider may ask for", unit=SECONDS, above=0)
 
     def __post_init__(self) -> None:
-        if not (1 <= self.consecutive <= self.window <= 1024 and 1 <= self.min_outcomes <= self.window):
-            raise ValueError(
-                "expected consecutive and min_outcomes from 1 to window, and window up to 1024, "
-                f"got {self.consecutive}, {self.min_outcomes} and {self.window}"
-            )
-        if not 1 <= self.failure_percent <= 100:
-            raise ValueError(f"failure_percent must be from 1 to 100, not {self.failure_percent}")
-        for name in ("forget_s", "open_s", "key_s", "max_cooldown_s"):
-            time_s: float = getattr(self, name)
-            if not time_s > 0:
-                raise ValueError(f"{name} must be above 0 seconds, not {time_s:g}")
+        check_ranges(self)
+        for name, number in (("consecutive", self.consecutive), ("min_outcomes", self.min_outcomes)):
+            if number > self.window:
+                raise ValueError(f"{name} must be at most window, which is {self.window}, not {number}")
         if not self.open_s <= self.max_open_s:
             raise ValueError(f"open_s must be at most max_open_s, which is {self.max_open_s:g}, not {self.open_s:g}")
 

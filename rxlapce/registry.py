@@ -5,6 +5,7 @@ from what stands here, so none of them can say something else than another.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 O = TypeVar("O", bound="DataclassInstance")  # noqa: E741 - of the options
 T = TypeVar("T")
+
+#: The unit of most numbers; their names end in `_s`.
+SECONDS: Final = "seconds"
 
 _TOLD: Final = "rxlapce"
 
@@ -55,6 +59,24 @@ class Told:
     above: float | None = None
     at_most: float | None = None
 
+    @property
+    def range(self) -> str:
+        """The range in words, such as "from 1 to 100" or "above 0"; "" where there is none."""
+        low = f"from {self.at_least:g}" if self.at_least is not None else ""
+        low = f"above {self.above:g}" if self.above is not None else low
+        if self.at_most is None:
+            return low
+        return f"{low} to {self.at_most:g}" if low.startswith("from") else f"{low} up to {self.at_most:g}".lstrip()
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` is in the range; no range has a number without end, or none."""
+        return (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+        )
+
 
 def option(
     default: T,
@@ -82,6 +104,17 @@ def required(*, help: str) -> Any:  # noqa: A002 - as above
 def told_of(kind: "type[DataclassInstance]") -> dict[str, Told]:
     """What each field of a dataclass says of itself; nothing, where it was not made by `option`."""
     return {each.name: each.metadata.get(_TOLD, Told()) for each in dataclasses.fields(kind)}
+
+
+def check_ranges(settings: "DataclassInstance") -> None:
+    """Raise `ValueError` for the first number that is not finite, or not in the range that its field tells.
+
+    For a `__post_init__`: what reads YAML has checked it already, and told where it stands.
+    """
+    for name, told in told_of(type(settings)).items():
+        value = getattr(settings, name)
+        if isinstance(value, int | float) and not told.holds(value):
+            raise ValueError(f"{name} must be {told.range or 'finite'}, not {value:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,7 +53,7 @@ class Option:
             return at.flag(also=also)
         if self.kind in (int, float):
             value = at.integer(self._one, also=also) if self.kind is int else at.number(self._one, also=also)
-            if not _is_in(value, self.told):
+            if not self.told.holds(value):
                 raise at.wrong(self.expected)
             return value
         return at.text(self.expected)
@@ -70,30 +70,13 @@ class Option:
             return " or ".join(self.choices)
         said = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[self.kind]
         unit = f" of {self.told.unit}" if self.told.unit else ""
-        return " ".join(filter(None, (said + unit, words_of_range(self.told))))
+        return " ".join(filter(None, (said + unit, self.told.range)))
 
     @property
     def _many(self) -> str:
         if self.choices:
             return f"a list of {' or '.join(self.choices)}"
         return {int: "a list of whole numbers", float: "a list of numbers", str: "a list of texts"}[self.kind]
-
-
-def words_of_range(told: Told) -> str:
-    """The range in words, such as "from 1 to 100"; "" for none."""
-    low = f"from {told.at_least:g}" if told.at_least is not None else ""
-    low = f"above {told.above:g}" if told.above is not None else low
-    if told.at_most is None:
-        return low
-    return f"{low} to {told.at_most:g}" if told.at_least is not None else f"{low} up to {told.at_most:g}".lstrip()
-
-
-def _is_in(value: float, told: Told) -> bool:
-    return not (
-        (told.at_least is not None and value < told.at_least)
-        or (told.above is not None and value <= told.above)
-        or (told.at_most is not None and value > told.at_most)
-    )
 
 
 def option_of(hint: Any, told: Told | None = None) -> Option | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rxlapce.operators.legs import FallbackPolicy
+from rxlapce.registry import check_ranges, option, required
 from rxlapce.routing.settings import StreamTimeouts
 
 
@@ -29,16 +30,21 @@ class Target:
     Raises `ValueError` for numbers below 1.
     """
 
-    model: str
-    weight: int = 1
-    images: bool = True
-    tools: bool = True
-    context: int | None = None
-    prefill: bool | None = None
+    model: str = required(
+        help="`PROVIDER/MODEL`; of a provider with a default model (Azure's deployment) its name alone"
+    )
+    weight: int = option(1, help="its share under `weighted` and `least_busy`", at_least=1)
+    images: bool = option(default=True, help="whether it takes requests with images")
+    tools: bool = option(default=True, help="whether it takes requests with tools")
+    context: int | None = option(
+        None, help="longer requests, prompt and answer, go to the others", unit="tokens", at_least=1
+    )
+    prefill: bool | None = option(
+        None, help="whether it goes on with an answer's beginning; null: as is known of the provider's models"
+    )
 
     def __post_init__(self) -> None:
-        if self.weight < 1 or (self.context is not None and self.context < 1):
-            raise ValueError("weight and context must be at least 1")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +58,7 @@ class Alias:
 
     name: str
     targets: tuple[Target, ...]
-    choose: Choose = Choose.IN_ORDER
+    choose: Choose = option(Choose.IN_ORDER, help="which of them is asked first; the others follow if it fails")
     fallback: FallbackPolicy | None = None
     timeouts: StreamTimeouts | None = None
 

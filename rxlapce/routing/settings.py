@@ -7,6 +7,7 @@ from rxlapce.operators.breaker import BreakerSettings
 from rxlapce.operators.ledger import DEFAULT_LIMIT
 from rxlapce.operators.legs import FallbackPolicy
 from rxlapce.operators.retry import RetryPolicy
+from rxlapce.registry import SECONDS, check_ranges, option
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,19 +20,30 @@ class StreamTimeouts:
     Raises `ValueError` for a limit that is not above 0.
     """
 
-    connect_s: float | None = None
-    headers_s: float | None = None
-    first_token_s: float | None = 180.0
-    idle_s: float | None = 60.0
-    min_tokens_per_s: float | None = None
-    rate_window_s: float = 10.0
-    total_s: float | None = None
+    connect_s: float | None = option(
+        None, help="until there is a connection; besides it the HTTP client gives up after 5 s", unit=SECONDS, above=0
+    )
+    headers_s: float | None = option(
+        None,
+        help="until the response's headers; besides it the HTTP client gives up after 120 s",
+        unit=SECONDS,
+        above=0,
+    )
+    first_token_s: float | None = option(
+        180.0, help="until the first token that a reader would see", unit=SECONDS, above=0
+    )
+    idle_s: float | None = option(60.0, help="without a byte; keep-alives count as bytes", unit=SECONDS, above=0)
+    min_tokens_per_s: float | None = option(
+        None,
+        help="tokens a second, on average over `rate_window_s`; a slower answer has failed",
+        unit="tokens a second",
+        above=0,
+    )
+    rate_window_s: float = option(10.0, help="how long speed is averaged over", unit=SECONDS, above=0)
+    total_s: float | None = option(None, help="until the end of the answer", unit=SECONDS, above=0)
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            limit: float | None = getattr(self, name)
-            if limit is not None and not limit > 0:
-                raise ValueError(f"{name} must be above 0, not {limit}")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +55,20 @@ class Quota:
     Raises `ValueError` for a number below 1.
     """
 
-    requests: int | None = None
-    tokens: int | None = None
-    streams: int | None = None
-    shared: bool = False
+    requests: int | None = option(None, help="so many requests a minute", unit="requests", at_least=1)
+    tokens: int | None = option(
+        None,
+        help="so many tokens a minute; prompt and answer, estimated first and settled by what the provider counts",
+        unit="tokens",
+        at_least=1,
+    )
+    streams: int | None = option(None, help="so many answers at once", unit="answers", at_least=1)
+    shared: bool = option(
+        default=False, help="of a provider's quota: its models have it together, instead of each its own"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("requests", "tokens", "streams"):
-            number: int | None = getattr(self, name)
-            if number is not None and number < 1:
-                raise ValueError(f"{name} must be at least 1, not {number}")
+        check_ranges(self)
 
 
 #: What each model of a provider is asked at most, where nobody said otherwise.
@@ -75,11 +91,10 @@ class Admission:
     user: Quota = Quota()
     users: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
     client: Quota = Quota()
-    wait_s: float = 30.0
+    wait_s: float = option(30.0, help="how long who cannot be let through at once waits", unit=SECONDS, at_least=0)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.wait_s < float("inf"):
-            raise ValueError(f"wait_s must be from 0 to a finite number of seconds, not {self.wait_s}")
+        check_ranges(self)
 
     def of(self, provider: str, model: str) -> tuple[str, Quota]:
         """The quota of the model, and the name under which it is counted."""
@@ -101,17 +116,14 @@ class BudgetSettings:
     Raises `ValueError` for numbers out of range.
     """
 
-    fraction: float = 0.2
-    floor: int = 10
-    window_s: float = 60.0
+    fraction: float = option(
+        0.2, help="retries of all requests together, as a share of the requests of the window", at_least=0, at_most=1
+    )
+    floor: int = option(10, help="so many retries besides", unit="retries", at_least=0)
+    window_s: float = option(60.0, help="the window", unit=SECONDS, above=0)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.fraction <= 1:
-            raise ValueError(f"fraction must be from 0 to 1, not {self.fraction}")
-        if self.floor < 0:
-            raise ValueError(f"floor must be at least 0, not {self.floor}")
-        if not self.window_s > 0:
-            raise ValueError(f"window_s must be above 0, not {self.window_s}")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,16 +133,15 @@ class HealthSettings:
     Raises `ValueError` for a time that is not above 0.
     """
 
-    enabled: bool = True
-    every_s: float = 30.0
-    unusable_every_s: float = 10.0
-    timeout_s: float = 10.0
+    enabled: bool = option(default=True, help="whether providers are looked at; without, all count as usable")
+    every_s: float = option(
+        30.0, help="how often; a provider that has just answered a request is not asked", unit=SECONDS, above=0
+    )
+    unusable_every_s: float = option(10.0, help="how often one that is not well", unit=SECONDS, above=0)
+    timeout_s: float = option(10.0, help="how long a look may take", unit=SECONDS, above=0)
 
     def __post_init__(self) -> None:
-        for name in ("every_s", "unusable_every_s", "timeout_s"):
-            time_s: float = getattr(self, name)
-            if not time_s > 0:
-                raise ValueError(f"{name} must be above 0, not {time_s}")
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +155,16 @@ class RoutingSettings:
     timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
     admission: Admission = field(default_factory=Admission)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    patience_s: float = 2.0
+    patience_s: float = option(
+        2.0,
+        help="as `deadline_s`, and as `limits.wait_s`, for a model after which there is another one to ask",
+        unit=SECONDS,
+        at_least=0,
+    )
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     fallback: FallbackPolicy = field(default_factory=FallbackPolicy)
     health: HealthSettings = field(default_factory=HealthSettings)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.patience_s < float("inf"):
-            raise ValueError(f"patience_s must be from 0 to a finite number of seconds, not {self.patience_s}")
+        check_ranges(self)
