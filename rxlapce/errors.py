@@ -3,6 +3,11 @@
     RxlapceError
     ├── ProviderError            a stream, or the request before it, failed: travels as on_error, becomes a frame
     ├── ConfigError              a setting is missing or wrong; says which, and what to do
+    │   └── VaultError           the vault of keys cannot be opened or written
+    │       ├── VaultMissing     there is no file
+    │       ├── VaultDamaged     the file is no vault that this version can read: cut, changed, another format
+    │       ├── WrongPassphrase  the file is as it was written, and does not open
+    │       └── VaultTampered    it opens, and somebody has changed it who could not
     ├── ProtocolError            the peer broke the wire protocol; the connection is over
     │   ├── FrameError           bytes that are no frame
     │   │   ├── BadMagic, BadVersion, BadFlags, BadChecksum, FrameTooLarge, BadMessageType, BadSignature,
@@ -169,7 +174,10 @@ class ProviderError(RxlapceError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong place of a file: line and column from 1, `path` of keys from the top, and what is wrong there."""
+    """One wrong place of a file: line and column from 1, `path` of keys from the top, and what is wrong there.
+
+    Line and column are 0 where it is the file that is wrong, such as one that cannot be read.
+    """
 
     file: str
     line: int
@@ -178,7 +186,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        said = f"{self.file}:{self.line}:{self.column}"
+        said = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         return f"{said}: {self.path}: {self.message}" if self.path else f"{said}: {self.message}"
 
 
@@ -188,6 +196,26 @@ class ConfigError(RxlapceError):
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class VaultError(ConfigError):
+    """The vault of keys cannot be opened or written."""
+
+
+class VaultMissing(VaultError):
+    """There is no vault at the path."""
+
+
+class VaultDamaged(VaultError):
+    """What stands in the file is no vault that this version can read: cut, changed, or of another format."""
+
+
+class WrongPassphrase(VaultError):
+    """The file is as it was written, and the passphrase, or the keyring's key, does not open it."""
+
+
+class VaultTampered(VaultError):
+    """The vault opens, and holds what its owner did not put there, or not all of it."""
 
 
 class DaemonAlreadyRunning(ConfigError):
