@@ -17,6 +17,7 @@ from typing import Final
 
 import yaml
 
+from rxlapce.config.parse import parse
 from rxlapce.errors import ConfigError, Problem
 
 MAX_SHOWN_CHARS: Final = 60
@@ -248,19 +249,7 @@ def read_document(text: str, file: str, problems: Problems | None = None) -> Pla
 
     Raises `ConfigError` where it is no YAML.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise ConfigError(f"{file}{where}: not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not YAML: {str(error).partition(chr(10))[0]}") from None
-    except RecursionError:
-        raise ConfigError(f"{file}: nested too deeply") from None
-    if node is None:
-        raise ConfigError(f"{file}: the document is empty")
-    return Place(file, "", node, problems)
+    return Place(file, "", parse(text, file), problems)
 
 
 def _or(expected: str, also: str) -> str:

@@ -1,10 +1,11 @@
 """The YAML file beside the environment, as its sections: whole, and none that nobody reads."""
 
+import codecs
 from pathlib import Path
 from typing import Final
 
 from rxlapce.config.document import Place, Problems, read_document
-from rxlapce.errors import ConfigError
+from rxlapce.errors import ConfigError, Problem
 
 #: A vendor or an alias is some 200 bytes; YAML's reader takes 8 s for a MB (2026-11-22).
 MAX_FILE_BYTES: Final = 256 * 1024
@@ -40,14 +41,24 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:  # also a pipe: its size is known when it is read
             return text_of(file.read(MAX_FILE_BYTES + 1), str(path))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or type(error).__name__}") from None
+        raise _error(str(path), f"cannot be read: {error.strerror or type(error).__name__}") from None
 
 
 def text_of(data: bytes, name: str) -> str:
     """The text of a file that is called `name`. Raises `ConfigError` if it is too large, or no UTF-8."""
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{name}: larger than {MAX_FILE_BYTES} bytes")
+        raise _error(name, f"larger than {MAX_FILE_BYTES} bytes")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise _error(name, "it is UTF-16: save it as UTF-8")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not UTF-8: byte {error.start} is no part of a character") from None
+        before = data[: error.start].decode().split("\n")
+        message = f"not UTF-8: byte {error.start} is no part of a character"
+        raise _error(name, message, len(before), len(before[-1]) + 1) from None
+
+
+def _error(name: str, message: str, line: int = 0, column: int = 0) -> ConfigError:
+    """The error of a place in the file, or of the whole of it."""
+    problem = Problem(name, line, column, "", message)
+    return ConfigError(str(problem), [problem])
