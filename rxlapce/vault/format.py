@@ -307,5 +307,4 @@ class _Members:
         said = self.take(name)
         if not isinstance(said, list):
             raise VaultDamaged(f"{self.path}{name}: expected a list")
-        items: list[Any] = said
-        return items
+        return [*said]

@@ -219,8 +219,8 @@ class OpenVault:
         if wrong:
             return "; ".join(wrong)
         return (
-            "every entry opens, and the list is not the one that was written last: an entry was removed, renamed in "
-            "time, or an old one put back"
+            "every entry opens, and the list is not the one that was written last: an entry was removed, its "
+            "time changed, or an old one put back"
         )
 
     def _opens(self, entry: Entry, as_of: Entry) -> bool:
