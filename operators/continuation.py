@@ -4,10 +4,10 @@ Pure: nothing here knows of streams, clocks or providers. `operators.fallback` p
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 from rxlapce.requests import ChatRequest, Message
-from rxlapce.tokens import Opaque, Reasoning, Refusal, StreamToken, Text, ToolCall, Usage, UsageSource
+from rxlapce.tokens import Opaque, Reasoning, Refusal, StreamToken, Text, ToolCall
 
 #: Asks a model that takes no beginning of its own answer to go on with it.
 GO_ON: Final = (
@@ -202,40 +202,3 @@ def _without(tokens: list[Text], chars: int) -> list[Text]:
         elif cut < len(token.text):
             kept.append(Text(token.text[cut:], token.choice))
     return kept
-
-
-#: From the surest to the least sure: a sum is no surer than its parts.
-_SURENESS: Final = (UsageSource.PROVIDER, UsageSource.ESTIMATED, UsageSource.PARTIAL)
-
-
-def total_usage(legs: list[Usage | None]) -> Usage | None:
-    """The usage of an answer that several legs gave: the sum; None if no leg told any.
-
-    A number that some leg did not tell is the sum of those that did, and the source is then `partial`; else it is the
-    least sure of the legs'. `reported` is empty: it is the provider's own, without arithmetic, and there are several.
-    """
-    told = [usage for usage in legs if usage is not None]
-    if not told:
-        return None
-    sureness = max(_SURENESS.index(usage.source) for usage in told)
-    partial = len(told) < len(legs) or any(
-        len({getattr(usage, name) is None for usage in told}) > 1 for name in ("input", "output", "total")
-    )
-    return Usage(
-        input=_sum([usage.input for usage in told]),
-        cached_input=_sum([usage.cached_input for usage in told]),
-        cache_write=_sum([usage.cache_write for usage in told]),
-        output=_sum([usage.output for usage in told]),
-        reasoning=_sum([usage.reasoning for usage in told]),
-        total=_sum([usage.total for usage in told]),
-        cost_usd=_sum([usage.cost_usd for usage in told]),
-        source=UsageSource.PARTIAL if partial else _SURENESS[sureness],
-    )
-
-
-Number = TypeVar("Number", int, float)
-
-
-def _sum(numbers: list[Number | None]) -> Number | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known[1:], known[0]) if known else None

@@ -11,10 +11,11 @@ from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
 from rxlapce.happenings import Answered
 from rxlapce.operators.attempt import Ongoing
-from rxlapce.operators.continuation import Continuation, Delivered, Overlap, total_usage
+from rxlapce.operators.continuation import Continuation, Delivered, Overlap
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, falling_back, may_ask_elsewhere, with_others
 from rxlapce.operators.verdict import was_sent
 from rxlapce.tokens import Finish, FinishKind, Reasoning, Seam, SeamWord, StreamToken, Text, Usage, UsageReport
+from rxlapce.usage import total_usage
 
 
 def fallback(

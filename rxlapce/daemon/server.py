@@ -22,6 +22,7 @@ from rxlapce.flow import Tasks
 from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, Status, encode
 from rxlapce.operators.stages import StageGauges
 from rxlapce.telemetry.logs import Logger, logger
+from rxlapce.telemetry.words import breach
 from rxlapce.transports.handshake import DRAIN, Accepted, Signing, accept_handshake
 from rxlapce.transports.listening import Listener, is_at, listen, remove_socket
 from rxlapce.transports.shm import ShmSender, shm_unavailable
@@ -51,6 +52,7 @@ class DaemonSettings:
     limits: Limits = field(default_factory=Limits)
     daemon_limits: Limits = DAEMON_LIMITS
     signing: Signing = field(default_factory=Signing)
+    log_content: bool = False
 
 
 class Daemon:
@@ -66,6 +68,8 @@ class Daemon:
         self.tasks = Tasks()
         self.stages = StageGauges()
         self.log = log or logger()
+        self.log_content = settings.log_content
+        """Whether prompts and answers are told in the log, at level debug."""
         self.draining = False
         self.refused: Counter[str] = Counter()
         self.held = Held(settings.daemon_limits)
@@ -160,7 +164,7 @@ class Daemon:
             )
             await self._begin(sock, accepted)
         except (ProtocolError, ConnectionLost, OSError) as error:
-            self.log.warning("handshake_failed", error=type(error).__name__, message=str(error))
+            self.log.warning("handshake_failed", **breach(error, content=self.log_content))
         finally:
             if sock in self._greeting and accepted is not None and accepted.shm is not None:
                 accepted.shm.close()

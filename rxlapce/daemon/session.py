@@ -48,6 +48,7 @@ from rxlapce.messages import (
 from rxlapce.operators.stages import StageGauges
 from rxlapce.status import ClientStatus
 from rxlapce.telemetry.logs import Logger
+from rxlapce.telemetry.words import breach
 from rxlapce.transports.handshake import DRAIN, Accepted
 from rxlapce.transports.signed_writer import SignedFrameWriter
 from rxlapce.transports.unix import SocketConnection
@@ -72,6 +73,7 @@ class SessionOwner(Protocol):
     draining: bool
     refused: Counter[str]
     held: Held
+    log_content: bool
 
     def request_began(self) -> None:
         """A request of some session was admitted that a provider will answer."""
@@ -107,7 +109,7 @@ class Session:
         self.streams: dict[int, StreamSink] = {}
         self._told: dict[int, RequestLog] = {}
         """Of each stream under way, its lines in the log."""
-        self.log = owner.log.bind(session=number, client=self.client)
+        self.log = owner.log.bind(session=number, client=self.client, user=self.user)
         self.unary = UnaryRequests(owner, self.log, self._reply)
         self._scheduler = AsyncIOScheduler(asyncio.get_running_loop())
         self._began_s = time.monotonic()
@@ -244,12 +246,14 @@ class Session:
         exchange = self._exchange(request_id, command.request.model)
         sink = StreamSink(request_id, writer, exchange, credit, self._stream_ended, self.owner.stages)
         self.streams[request_id] = sink
-        self._told[request_id] = RequestLog(self.log, exchange, streaming=True)
+        told = RequestLog(self.log, exchange, streaming=True, content=self.owner.log_content)
+        told.asked(command.request)
+        self._told[request_id] = told
         if not writer.flow.is_open:
             sink.demand.close(self)
         try:
             source = self.owner.handlers.streaming[type(command)](command, exchange)
-            sink.start(source, self._scheduler)
+            sink.start(told.heard(source), self._scheduler)
         except Exception as error:  # a handler's bug must end its own stream, and no other
             self.log.error("handler_failed", request_id=exchange.request_id, exc_info=error)
             sink.cancel(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
@@ -310,7 +314,7 @@ class Session:
         if self._closed:
             return
         self._send(ProtocolFailure(error=type(error).__name__, message=str(error)))
-        self.log.warning("protocol_error", error=type(error).__name__, message=str(error))
+        self.log.warning("protocol_error", **breach(error, content=self.owner.log_content))
         self.close()
 
     async def end_requests(self, reason: str) -> None:

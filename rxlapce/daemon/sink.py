@@ -11,6 +11,7 @@ from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 from rxlapce.codec.frame import Flag
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, FlowControl
+from rxlapce.happenings import Failed
 from rxlapce.messages import NUMBERS, ErrorBody, StreamChunk, StreamDone, StreamError, encode, encoder
 from rxlapce.operators.backpressure import BufferStats, buffer_with_backpressure
 from rxlapce.operators.stages import StageGauges
@@ -170,7 +171,9 @@ class StreamSink:
             wrapped = ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} inside rxlapce: {error}")
             wrapped.__cause__ = error
             error = wrapped
-        delivered_chars = self._chars if self.seq else None
+        exchange, delivered_chars = self.exchange, self._chars if self.seq else None
+        if self._end is not None:
+            exchange.tell(Failed(provider=exchange.provider, model=exchange.model, error=error))
         self._terminate(FAILED, error_frame(error, self.seq, delivered_chars), error.kind.value)
 
     def _on_completed(self) -> None:

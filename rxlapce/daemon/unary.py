@@ -11,6 +11,7 @@ from rxlapce.daemon.request_log import RequestLog
 from rxlapce.daemon.sink import FAILED, error_frame
 from rxlapce.errors import ErrorKind, ProviderError, Retry
 from rxlapce.flow import Exchange, Tasks
+from rxlapce.happenings import Failed
 from rxlapce.messages import NUMBERS, Chat, Complete, Models, Question, Status, encode
 from rxlapce.telemetry.logs import Logger
 
@@ -25,6 +26,7 @@ class UnaryOwner(Protocol):
 
     handlers: Handlers
     tasks: Tasks
+    log_content: bool
 
     def request_ended(self) -> None:
         """A request of some session has its terminal frame."""
@@ -53,7 +55,10 @@ class UnaryRequests:
 
     def start(self, request_id: int, command: UnaryCommand, exchange: Exchange) -> None:
         """Answer `command`, in a task of the daemon's."""
-        told = None if isinstance(command, Status | Models) else RequestLog(self._log, exchange, streaming=False)
+        told: RequestLog | None = None
+        if not isinstance(command, Status | Models):
+            told = RequestLog(self._log, exchange, streaming=False, content=self._owner.log_content)
+            told.asked(command.request)
         self.questions += told is None
         request = _Unary(request_id, exchange, told)
         task = self._owner.tasks.spawn(self._answer(request, command), name=f"request {exchange.request_id}")
@@ -89,6 +94,8 @@ class UnaryRequests:
                 response = await handlers.unary[type(command)](command, exchange)
                 request.payload = encode(response)
                 request.number, request.outcome = NUMBERS[type(response)], response.finish.value
+                if request.told is not None:
+                    request.told.answered(response.text)
         except ProviderError as error:
             request.fail(error)
         except Exception as error:  # noqa: BLE001 - a handler's bug must end its own request, and no other
@@ -128,6 +135,8 @@ class _Unary:
         self.outcome = ""
 
     def fail(self, error: ProviderError) -> None:
+        exchange = self.exchange
+        exchange.tell(Failed(provider=exchange.provider, model=exchange.model, error=error))
         self.number, self.payload, self.outcome = FAILED, error_frame(error, 0), error.kind.value
 
 

@@ -1,7 +1,9 @@
 """Structured logs: readable lines on a terminal, one JSON object a line elsewhere."""
 
+import asyncio
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Protocol, TextIO, cast
 
 import structlog
@@ -37,13 +39,21 @@ class Logger(Protocol):
 
 
 def logger(
-    stream: TextIO | None = None, *, output: Output | None = None, level: str = "info", as_json: bool | None = None
+    stream: TextIO | None = None,
+    *,
+    output: Output | None = None,
+    level: str = "info",
+    as_json: bool | None = None,
+    content: bool = False,
 ) -> Logger:
     """A logger that writes to `stream` (default: standard error), or to `output`, from `level` up. It never waits.
 
     `as_json` None means: JSON unless `stream` is a terminal. Each event has `timestamp` (ISO 8601, UTC), `level` and
     `event` besides its own members. Lines that are not taken are lost, and told by `log_lines_lost` with their `count`
     once there is room again.
+
+    A traceback shows where and what was raised, and neither locals nor the exceptions' words: keys, prompts and answers
+    are among them. With `content` it has the words.
     """
     out = sys.stderr if stream is None else stream
     is_terminal = output is None and _is_terminal(out)
@@ -53,15 +63,16 @@ def logger(
     if as_json:
         renderer = structlog.processors.JSONRenderer()
     else:
-        # Not structlog's default, which shows the locals of each frame: keys, prompts and answers are among them.
+        # Not structlog's default, which would warn: the traceback is text by then.
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=is_terminal, pad_event_to=20, exception_formatter=plain)
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    processors.append(structlog.processors.format_exc_info if as_json else _printable)
-    processors.append(renderer)
+    if not as_json:
+        processors.append(_printable)
+    processors += [_traceback_with_words if content else _traceback, renderer]
 
     def notice(count: int) -> str:
         said: Any = {"event": "log_lines_lost", "count": count}
@@ -78,6 +89,56 @@ def logger(
     )
     # structlog's lazy proxy has these methods, but its type does not say so.
     return cast("Logger", made.bind())
+
+
+def loop_errors(log: Logger) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """A loop's exception handler that tells what nobody waits for: `loop.set_exception_handler(loop_errors(log))`.
+
+    asyncio's own writes to standard error, words and all.
+    """
+
+    def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # "Exception in callback NAME(ARGUMENTS)": what they are is nobody's business.
+        what = str(context.get("message")).partition("(")[0].partition("<")[0].strip()
+        log.error("loop_error", what=what, exc_info=context.get("exception"))
+
+    return tell
+
+
+def traceback_of(error: BaseException, *, words: bool = False) -> str:
+    """Where `error` and what is behind it were raised, the first cause first, without what they say unless `words`."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:  # a chain may be bent into a ring
+        seen.add(id(one))
+        frames = "".join(traceback.format_tb(one.__traceback__))
+        said = f": {one}" if words else ""
+        parts.append(f"Traceback (most recent call last):\n{frames}{type(one).__qualname__}{said}")
+        if isinstance(one, BaseExceptionGroup):
+            parts[-1] += "".join(f"\n  with {type(each).__qualname__}" for each in _within(one))
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return "\n\n".join(reversed(parts))
+
+
+def _within(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException, ...]:
+    return group.exceptions
+
+
+def _traceback(_: object, __: str, members: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return _with_traceback(members, words=False)
+
+
+def _traceback_with_words(_: object, __: str, members: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return _with_traceback(members, words=True)
+
+
+def _with_traceback(members: MutableMapping[str, Any], *, words: bool) -> MutableMapping[str, Any]:
+    """`exc_info`, an exception, as text in `exception`."""
+    error = members.pop("exc_info", None)
+    if isinstance(error, BaseException):
+        members["exception"] = traceback_of(error, words=words)
+    return members
 
 
 def _printable(_: object, __: str, members: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rxlapce.operators.continuation import GO_ON, Continuation, Delivered, Overlap, continued, total_usage
+from rxlapce.operators.continuation import GO_ON, Continuation, Delivered, Overlap, continued
 from rxlapce.requests import ChatRequest, Message, OpaquePart, Part, RequestedCall
-from rxlapce.tokens import Opaque, Reasoning, Refusal, StreamToken, Text, ToolCall, Usage, UsageSource
+from rxlapce.tokens import Opaque, Reasoning, Refusal, StreamToken, Text, ToolCall
 
 ASKED = ChatRequest(
     model="acme/m1", messages=(Message(role="system", content="s"), Message(role="user", content="u")), max_tokens=9
@@ -248,47 +248,3 @@ def test_no_more_is_held_than_the_bound_and_one_token(text: str, cuts: list[int]
         if came > bound:
             assert overlap.decided
             assert overlap.is_empty
-
-
-# -- usage ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_usage_of_several_legs_is_their_sum() -> None:
-    first = Usage(input=1, output=2, total=3, cached_input=1, cost_usd=0.5)
-    second = Usage(input=10, output=20, total=30, reasoning=4, cost_usd=0.25)
-    assert total_usage([first, second]) == Usage(
-        input=11, output=22, total=33, cached_input=1, reasoning=4, cost_usd=0.75
-    )
-
-
-@pytest.mark.parametrize(
-    ("sources", "total"),
-    [
-        ("provider provider", "provider"),
-        ("provider estimated", "estimated"),
-        ("estimated partial", "partial"),
-        ("partial provider", "partial"),
-    ],
-)
-def test_a_sum_is_as_sure_as_its_least_sure_part(sources: str, total: str) -> None:
-    legs: list[Usage | None] = [Usage(input=1, output=1, total=2, source=UsageSource(word)) for word in sources.split()]
-    usage = total_usage(legs)
-    assert usage is not None
-    assert usage.source == total
-
-
-@pytest.mark.parametrize("other", [None, Usage(input=1)])
-def test_a_sum_over_what_was_not_told_is_partial(other: Usage | None) -> None:
-    usage = total_usage([Usage(input=1, output=2, total=3), other])
-    assert usage is not None
-    assert (usage.output, usage.source) == (2, UsageSource.PARTIAL)
-
-
-def test_legs_that_told_nothing_have_no_sum() -> None:
-    assert total_usage([None, None]) is None
-
-
-def test_zero_is_not_missing() -> None:
-    assert total_usage([Usage(input=0, output=0, total=0), Usage(input=0, output=0, total=0)]) == Usage(
-        input=0, output=0, total=0
-    )

@@ -14,14 +14,15 @@ def fail_with_a_key_among_the_locals() -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_traceback_shows_no_locals(as_json: bool) -> None:
+def test_a_traceback_shows_neither_locals_nor_words(as_json: bool) -> None:
     out = io.StringIO()
     log = logger(out, as_json=as_json)
     try:
         fail_with_a_key_among_the_locals()
     except LookupError as error:
         log.error("handler_failed", exc_info=error)
-    assert "LookupError: no 1 of it" in out.getvalue()
+    assert "LookupError" in out.getvalue()
+    assert "no 1 of it" not in out.getvalue()
     assert KEY not in out.getvalue()
 
 
