@@ -63,11 +63,14 @@ def _error(file: str, line: int, column: int, message: str) -> ConfigError:
 
 def _told(error: yaml.MarkedYAMLError) -> str:
     """What PyYAML says, where what it speaks of began, and a hint."""
-    said = ", ".join(filter(None, (error.context, error.problem))).replace("\0", "nothing more")
+    whole = ", ".join(filter(None, (error.context, error.problem)))
+    # The context says which of PyYAML's methods was at work, but for an anchor that stands twice.
+    said = error.problem if error.problem and whole.startswith("while") else whole
+    said = said.replace("'\\x00'", "nothing more").replace("'<stream end>'", "the end of the file")
     begun, found = error.context_mark, error.problem_mark
     if begun is not None and found is not None and begun.line != found.line:
         said += f" (it began in line {begun.line + 1})"
-    hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, said))
+    hints = (hint for pattern, hint in _HINTS.items() if re.search(pattern, whole))
     return "; ".join((said, *itertools.islice(hints, 1)))
 
 

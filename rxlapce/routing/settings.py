@@ -35,7 +35,7 @@ class StreamTimeouts:
     idle_s: float | None = option(60.0, help="without a byte; keep-alives count as bytes", unit=SECONDS, above=0)
     min_tokens_per_s: float | None = option(
         None,
-        help="tokens a second, on average over `rate_window_s`; a slower answer has failed",
+        help="on average over `rate_window_s`; a slower answer has failed",
         unit="tokens a second",
         above=0,
     )

@@ -61,7 +61,7 @@ WRONG = {
     ),
     "a doubled vendor": (
         f"providers:\n  groq:\n{GROQ}  groq:\n{GROQ}",
-        "v.yaml:4:3: providers: 'groq' stands here a second time; the first is in line 3",
+        "v.yaml:4:3: providers: 'groq' stands here a second time; the first is in line 2",
         "",
     ),
     "a name that YAML reads as false": (
@@ -265,18 +265,31 @@ WRONG = {
     ),
     "no YAML": (
         "providers: [1, 2\n",
-        "v.yaml:2:1: not YAML: expected ',' or ']', but got '<stream end>'",
+        (
+            "v.yaml:2:1: not YAML: expected ',' or ']', but got the end of the file (it began in line 1); "
+            "a comma is missing, or the bracket is not closed"
+        ),
         "",
     ),
     "a tab": (
         "providers:\n\tgroq:\n",
-        "v.yaml:2:1: not YAML: found character '\\t' that cannot start any token",
+        (
+            "v.yaml:2:1: not YAML: found character '\\t' that cannot start any token; "
+            "YAML is indented with blanks, never with tabs"
+        ),
         "",
     ),
-    "two documents": ("a: 1\n---\nb: 2\n", "v.yaml:2:1: not YAML: but found another document", ""),
-    "nothing": ("# only a comment\n", "v.yaml: the document is empty", ""),
+    "two documents": (
+        "a: 1\n---\nb: 2\n",
+        (
+            "v.yaml:2:1: not YAML: expected a single document in the stream, but found another document (it began in "
+            "line 1); a file is one document: take the line --- out"
+        ),
+        "",
+    ),
+    "nothing": ("# only a comment\n", "v.yaml:1:1: the document is empty", ""),
     "a text": ("providers\n", "v.yaml:1:1: expected a mapping (name: value), got 'providers'", ""),
-    "brackets without end": ("[" * 600, "v.yaml: nested too deeply", ""),
+    "brackets without end": ("[" * 600, "v.yaml:1:40: not YAML: nested more than 40 deep", ""),
 }
 
 
@@ -331,7 +344,7 @@ def test_a_file_that_is_not_there_or_no_utf_8_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read: No such file or directory"):
         load_provider_configs({}, tmp_path / "nowhere.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"providers: {\xfc: 1}")
-    with pytest.raises(ConfigError, match=r"latin\.yaml: not UTF-8: byte 12 is no part of a character"):
+    with pytest.raises(ConfigError, match=r"latin\.yaml:1:13: not UTF-8: byte 12 is no part of a character"):
         load_provider_configs({}, tmp_path / "latin.yaml")
 
 

@@ -531,5 +531,5 @@ def test_without_legs_there_is_nothing_to_ask() -> None:
 
 @pytest.mark.parametrize("wrong", [{"overlap_chars": -1}, {"max_kept_chars": -1}])
 def test_a_negative_bound_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="must be from 0, not -1"):
         FallbackPolicy(**wrong)  # type: ignore[arg-type] # one of them at a time

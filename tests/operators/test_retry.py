@@ -373,9 +373,9 @@ async def test_without_a_scheduler_the_running_loop_times_the_wait() -> None:
     ("wrong", "said"),
     [
         ({"max_attempts": 0}, "max_attempts"),
-        ({"min_s": 0}, "0 < min_s"),
-        ({"min_s": 1, "base_s": 0.5}, "min_s <= base_s"),
-        ({"base_s": 9}, "base_s <= max_s"),
+        ({"min_s": 0}, "min_s must be above 0"),
+        ({"min_s": 1, "base_s": 0.5}, "base_s must be at least min_s"),
+        ({"base_s": 9}, "max_s must be at least base_s"),
         ({"deadline_s": 0}, "deadline_s"),
     ],
 )

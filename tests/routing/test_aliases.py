@@ -265,7 +265,7 @@ def test_a_plan_says_how_its_models_are_chosen(choose: Choose, how: str) -> None
 
 @pytest.mark.parametrize(("weight", "context"), [(0, None), (-1, None), (1, 0)])
 def test_numbers_below_one_are_refused(weight: int, context: int | None) -> None:
-    with pytest.raises(ValueError, match="must be at least 1"):
+    with pytest.raises(ValueError, match="must be from 1, not "):
         Target(model="a/1", weight=weight, context=context)
 
 
