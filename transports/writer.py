@@ -73,6 +73,11 @@ class FrameWriter:
         return self._handed + self.pending_bytes
 
     @property
+    def bytes_handed(self) -> int:
+        """Bytes of frames that the lane has taken so far."""
+        return self._handed
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes of frames that the lane has not taken yet."""
         return len(self._pending) - self._start

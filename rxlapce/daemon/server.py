@@ -72,8 +72,10 @@ class Daemon:
         """Whether prompts and answers are told in the log, at level debug."""
         self.draining = False
         self.refused: Counter[str] = Counter()
-        self.held = Held(settings.daemon_limits)
         """What was turned away, by the name of the limit."""
+        self.held = Held(settings.daemon_limits)
+        self.sent_bytes: Counter[str] = Counter()
+        """Bytes of frames written to clients that are gone, by their transport."""
         self.sessions: set[Session] = set()
         self.status = StatusReporter(self)
         self.handlers.questions[Status] = self.status.answer
@@ -192,6 +194,7 @@ class Daemon:
     def session_ended(self, session: Session) -> None:
         """Forget a session that released everything."""
         self.sessions.discard(session)
+        self.sent_bytes[session.transport] += session.sent_bytes
         self.request_ended()
 
     def request_began(self) -> None:

@@ -133,6 +133,12 @@ class Session:
         """Requests under way that are no questions to the daemon itself."""
         return self.requests - self.unary.questions
 
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of frames that have been handed to the client's ways."""
+        writers = {self._stream_writer, None if self._connection is None else self._connection.writer}
+        return sum(writer.bytes_handed for writer in writers if writer is not None)
+
     def status(self) -> ClientStatus:
         """How the client is, for a report."""
         connection, stream_writer = self._connection, self._stream_writer
