@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import click
 
 import rxlapce
-from rxlapce.errors import RxlapceError
+from rxlapce.errors import ConfigError, RxlapceError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "models": ("rxlapce.cli.models", "List the models of the configured providers."),
     "route": ("rxlapce.cli.route", "Say who would be asked for a model, in which order, and why."),
     "count": ("rxlapce.cli.count", "Count a prompt's tokens as its model's provider counts them."),
+    "check": ("rxlapce.cli.check", "Say all that is wrong in configuration files, and where."),
     "decode": ("rxlapce.cli.decode", "Decode recorded provider streams, offline."),
     "simulate": ("rxlapce.cli.simulate", "Run a provider that needs no key and misbehaves on request."),
     "crashtest": (
@@ -111,6 +112,8 @@ def main(arguments: list[str] | None = None) -> Any:
 
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True, color=_color())
         click.echo(printable(str(error)), err=True)  # a provider may have said it
+        if isinstance(error, ConfigError) and len(error.problems) > 1:
+            click.echo(f"{len(error.problems)} things are wrong", err=True)
         sys.exit(1)
 
 

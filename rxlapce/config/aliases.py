@@ -132,7 +132,7 @@ def _model(at: Place, known: Known) -> str:
         return name
     if not slash and prefix not in SPECS:
         raise at.wrong(_MODEL)
-    configured = f"configured: {', '.join(providers) or 'none'}"
+    configured = f"configured: {', '.join((*providers, *known.assumed)) or 'none'}"
     if prefix in SPECS:
         raise at.error(f"{prefix} is not configured: set {' or '.join(SPECS[prefix].needs)}; {configured}")
     if prefix == "simulator":

@@ -55,13 +55,14 @@ def load_config(
 
 def read_config(
     sections: "Mapping[str, Place]",
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None,
     providers: Mapping[str, Provider],
     assumed: Collection[str] = (),
 ) -> Config:
     """What the `sections` of a file set, beside `providers`; names that are `assumed` count as configured too.
 
-    What is wrong is gathered where the sections' errors are, and then the configuration is not whole.
+    Without an `environ` references are read but not followed: a key or an address that is not there is no error. What
+    is wrong is gathered where the sections' errors are, and then the configuration is not whole.
     """
     from rxlapce.config.aliases import read_aliases  # as above
     from rxlapce.config.resilience import STORE, read_resilience

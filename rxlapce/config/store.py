@@ -17,8 +17,8 @@ EXAMPLE: Final = "env:RXLAPCE_LIMITS_STORE"
 _VARIABLE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 
 
-def read_store(at: Place, environ: Mapping[str, str]) -> StoreAddress | None:
-    """The address at `at`, or in the variable that it refers to; None for null.
+def read_store(at: Place, environ: Mapping[str, str] | None) -> StoreAddress | None:
+    """The address at `at`, or in the variable that it refers to; None for null, and where variables are not read.
 
     Raises `ConfigError`, which never shows what was read: it may hold a password.
     """
@@ -34,6 +34,8 @@ def read_store(at: Place, environ: Mapping[str, str]) -> StoreAddress | None:
                 f"such as store: {EXAMPLE}"
             )
         return address
+    if environ is None:
+        return None
     value = environ.get(found[1], "").strip()
     if not value:
         raise at.error(f"the environment has no {found[1]}: set it, or take `store` out")

@@ -45,8 +45,8 @@ def dialect_options(api: ApiName) -> dict[str, Option]:
     return {name: option for name, option in options_of(DIALECTS[api]).items() if name != "name"}
 
 
-def read_vendors(at: Place, environ: Mapping[str, str]) -> dict[str, Provider]:
-    """The providers that the section describes, by name, in its order; keys are taken from `environ`.
+def read_vendors(at: Place, environ: Mapping[str, str] | None) -> dict[str, Provider]:
+    """The providers that the section describes, by name, in its order; keys are taken from `environ`, or not at all.
 
     Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected; where errors
     are gathered, a provider that is wrong is left out.
@@ -58,7 +58,7 @@ def read_vendors(at: Place, environ: Mapping[str, str]) -> dict[str, Provider]:
     return vendors
 
 
-def _provider(name: str, at: Place, environ: Mapping[str, str]) -> Provider:
+def _provider(name: str, at: Place, environ: Mapping[str, str] | None) -> Provider:
     if not _NAME.fullmatch(name):
         raise at.error(f"{name!r} is no name for a provider: use small letters, digits, '.', '_' and '-'")
     if name in SPECS or name == "simulator":
@@ -114,14 +114,16 @@ def _api(item: Place) -> ApiName:
     return next(api for api in DIALECTS if api == said)
 
 
-def _key(at: Place, environ: Mapping[str, str]) -> Secret:
-    """The key that is referred to. What stands here is never shown: it may be the key itself."""
+def _key(at: Place, environ: Mapping[str, str] | None) -> Secret | None:
+    """The key that is referred to; None if it is not looked up. What stands here is never shown: it may be the key."""
     expected = "a reference to the key such as env:GROQ_API_KEY, never the key itself"
     if not at.is_text():
         raise at.wrong(expected, got="something else")
     found = _VARIABLE.fullmatch(at.text())
     if found is None:
         raise at.wrong(expected, got="something else")
+    if environ is None:
+        return None
     try:
         key = read_secret(found[1], environ)
     except ConfigError as error:
