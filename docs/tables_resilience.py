@@ -101,16 +101,8 @@ def retry() -> str:
 
 def limits() -> str:
     """The section `limits`: whose quotas there are."""
-    whose = {
-        "default": "of each model, where nothing below is for it",
-        "providers": "quotas by provider, each for every model of it",
-        "models": "quotas by `PROVIDER/MODEL`, each for that model",
-        "user": "of everything that one user of the machine asks",
-        "users": "quotas by a user's name (`uid 1000`, or whom a signed handshake proves), each instead of `user`",
-        "client": "of each program that connects, by the name it gives",
-    }
     kinds = {name: "a quota" if name in ONE else "quotas by name" for name in QUOTAS}
-    rows = [(f"`{name}`", kinds[name], f"`{quota(name)}`", whose[name]) for name in QUOTAS]
+    rows = [(f"`{name}`", kinds[name], f"`{quota(name)}`", QUOTAS[name]) for name in QUOTAS]
     wait = row(BASE.admission, "wait_s")
     where = "where the models' quotas are counted [for a team](#a-team); null: in this daemon"
     return table(HEADINGS, [*rows, wait, (f"`{STORE}`", "an address, or `env:VARIABLE`, or null", "`null`", where)])

@@ -1,6 +1,7 @@
 """The YAML file beside the environment, as its sections: whole, and none that nobody reads."""
 
 import codecs
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,22 +10,22 @@ from rxlapce.errors import ConfigError, Problem
 
 #: A vendor or an alias is some 200 bytes; YAML's reader takes 8 s for a MB (2026-11-22).
 MAX_FILE_BYTES: Final = 256 * 1024
-#: The sections of the file, in the order in which they are best written.
-SECTIONS: Final = (
-    "providers",
-    "models",
-    "pipelines",
-    "routes",
-    "timeouts",
-    "limits",
-    "retry",
-    "breaker",
-    "fallback",
-    "health",
-    "vault",
-    "telemetry",
-    "serve",
-)
+#: The sections of the file, in the order in which they are best written, and what each is for.
+SECTIONS: Final[Mapping[str, str]] = {
+    "providers": "who can be asked besides those that the environment configures, and with which keys",
+    "models": "names of your own for one or several models",
+    "pipelines": "the stages that an answer goes through, and where it ends",
+    "routes": "which pipeline a request takes; the first route that fits",
+    "timeouts": "how long an attempt may take",
+    "limits": "how much may be asked, by model, provider, user and client",
+    "retry": "how often and how soon a model is asked again",
+    "breaker": "when a provider that fails is left alone, and for how long",
+    "fallback": "what is tried at the next model of a name, and when",
+    "health": "how often providers are looked at",
+    "vault": "where the vault is, and what opens it",
+    "telemetry": "logs, metrics and the audit log",
+    "serve": "the options of `rxlapce serve`, below flag and environment",
+}
 
 
 def read_sections(path: Path, problems: Problems | None = None) -> dict[str, Place]:

@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
-#: The members of `limits` that are quotas, or hold quotas by name.
-QUOTAS: Final = ("default", "providers", "models", "user", "users", "client")
+#: The members of `limits` that are quotas, or hold quotas by name, and whose those are.
+QUOTAS: Final[Mapping[str, str]] = {
+    "default": "of each model, where nothing below is for it",
+    "providers": "quotas by provider, each for every model of it",
+    "models": "quotas by `PROVIDER/MODEL`, each for that model",
+    "user": "of everything that one user of the machine asks",
+    "users": "quotas by a user's name (`uid 1000`, or whom a signed handshake proves), each instead of `user`",
+    "client": "of each program that connects, by the name it gives",
+}
 #: And the one that says where they are counted, which is read by `config.store`.
 STORE: Final = "store"
 
