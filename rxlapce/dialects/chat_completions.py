@@ -15,6 +15,7 @@ from rxlapce.dialects.chat_turns import ReasoningBack, TurnWriter
 from rxlapce.dialects.refusals import cannot, check_cache_lives, check_said
 from rxlapce.dialects.turns import check_turns, encode_body
 from rxlapce.errors import ProviderError
+from rxlapce.registry import option
 from rxlapce.requests import ChatRequest, ResponseFormat
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
@@ -60,12 +61,18 @@ class ChatCompletions:
     `now` is the wall clock, for a Retry-After that is a date.
     """
 
-    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    reasoning: Literal["effort", "openrouter"] | None = "effort"
-    reasoning_back: ReasoningBack | None = None
-    top_k: bool = False
-    cache_control: bool = False
-    unpadded: bool = False
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = option(
+        "max_completion_tokens", help="what the server calls the most tokens of an answer"
+    )
+    reasoning: Literal["effort", "openrouter"] | None = option(
+        "effort", help="how it is told how long to think; null: it cannot be told"
+    )
+    reasoning_back: ReasoningBack | None = option(
+        None, help="how the thoughts of an earlier answer go back; null: not at all"
+    )
+    top_k: bool = option(default=False, help="whether it knows top_k")
+    cache_control: bool = option(default=False, help="whether marks of what to cache go to it")
+    unpadded: bool = option(default=False, help="whether it is asked for a stream without padding")
     now: Callable[[], float] = time.time
     name: str = "openai.chat.completions"
 

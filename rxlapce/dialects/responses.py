@@ -16,6 +16,7 @@ from rxlapce.dialects.refusals import check_cache_lives, check_said
 from rxlapce.dialects.responses_decoder import ResponsesDecoder
 from rxlapce.dialects.turns import check_turns, encode_body
 from rxlapce.errors import ProviderError
+from rxlapce.registry import option
 from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import StreamDecoder
@@ -38,9 +39,15 @@ class Responses:
     `now` is the wall clock, for a Retry-After that is a date.
     """
 
-    store: bool | None = False
-    include_encrypted: bool | None = None
-    summary: Literal["auto", "concise", "detailed"] | None = None
+    store: bool | None = option(
+        default=False, help="whether the provider may keep the answer; null: it is not told, for who refuses the word"
+    )
+    include_encrypted: bool | None = option(
+        None, help="whether the thoughts are asked for in a form that can go back; null: where the model reasons"
+    )
+    summary: Literal["auto", "concise", "detailed"] | None = option(
+        None, help="how much of the thoughts is told in words; null: nothing"
+    )
     now: Callable[[], float] = time.time
     name: str = "openai.responses"
 
