@@ -65,7 +65,8 @@ class MetricsServer:
         self._render = render
         self._log = log
         self._http = web.Server(self._answer)
-        self._connections: set[_Connection] = set()
+        self.connections: set[_Connection] = set()
+        """Those that are open."""
         self._under_way: dict[str, asyncio.Task[bytes]] = {}
         self._server: asyncio.Server | None = None
 
@@ -103,7 +104,7 @@ class MetricsServer:
             with contextlib.suppress(OSError):
                 self._place.unlink()
         server.close()
-        for connection in tuple(self._connections):
+        for connection in tuple(self.connections):
             connection.cut()
         making = tuple(self._under_way.values())
         for task in making:
@@ -120,7 +121,7 @@ class MetricsServer:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _accept(self) -> "_Connection":
-        return _Connection(self._http, self._connections, self.deadline_s)
+        return _Connection(self._http, self.connections, self.deadline_s)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path not in ("/metrics", "/healthz"):
