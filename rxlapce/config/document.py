@@ -185,6 +185,10 @@ class Place:
         """Whether `members` gives them."""
         return isinstance(self.node, yaml.MappingNode) and self._tag() == "map"
 
+    def is_list(self) -> bool:
+        """Whether `items` gives them."""
+        return isinstance(self.node, yaml.SequenceNode) and self._tag() == "seq"
+
     def is_text(self) -> bool:
         """Whether `text` gives it."""
         return self._tag() == "str" and isinstance(self.node, yaml.ScalarNode)

@@ -1,6 +1,7 @@
 """Providers from environment variables."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -22,6 +23,11 @@ def load_provider_configs_from_env(environ: Mapping[str, str]) -> dict[str, Prov
         if any(environ.get(name, "").strip() for name in spec.needs):
             providers[spec.name] = spec.build(_settings(spec, environ))
     return providers
+
+
+def with_key(spec: ProviderSpec, environ: Mapping[str, str], key: Secret | None, origin: str) -> Provider:
+    """The provider as `environ` configures it, but for its credential, which is `key` and nothing else."""
+    return spec.build(replace(_settings(spec, environ), key=key, secrets={}, origin=origin))
 
 
 def validate_provider_configs(providers: Mapping[str, Provider]) -> None:

@@ -20,6 +20,7 @@ def with_rate_limit(settings: RoutingSettings, requests: int) -> RoutingSettings
             default=limited(admission.default),
             providers={name: limited(quota) for name, quota in admission.providers.items()},
             models={name: limited(quota) for name, quota in admission.models.items()},
+            keys={name: limited(quota) for name, quota in admission.keys.items()},
         ),
     )
 

@@ -3,29 +3,30 @@
     limits:
       store: env:RXLAPCE_LIMITS_STORE
 
-An address with a password stands in a variable, as keys do; one without may stand in the file.
+An address with a password stands in a variable, or in a file of its own (`file:`); one without may stand in this one.
 """
 
-import re
-from collections.abc import Mapping
 from typing import Final
 
 from rxlapce.config.document import Place
+from rxlapce.config.keys import Keys, Wanted, parsed
 from rxlapce.operators.store_address import StoreAddress
 
 EXAMPLE: Final = "env:RXLAPCE_LIMITS_STORE"
-_VARIABLE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+_ADDRESS: Final = Wanted(
+    what="the address", remedy="take `store` out", schemes=("env", "file"), example=EXAMPLE, text=True
+)
 
 
-def read_store(at: Place, environ: Mapping[str, str] | None) -> StoreAddress | None:
-    """The address at `at`, or in the variable that it refers to; None for null, and where variables are not read.
+def read_store(at: Place, keys: Keys) -> StoreAddress | None:
+    """The address at `at`, or where it refers to; None for null, and where `keys` only reads references.
 
     Raises `ConfigError`, which never shows what was read: it may hold a password.
     """
     if at.is_null():
         return None
     said = at.text() if at.is_text() else ""
-    found = _VARIABLE.fullmatch(said)
+    found = parsed(said, _ADDRESS)
     if found is None:
         address = _address(at, said, after=f", a reference to one such as {EXAMPLE}, or null")
         if address.user or address.password:
@@ -34,12 +35,11 @@ def read_store(at: Place, environ: Mapping[str, str] | None) -> StoreAddress | N
                 f"such as store: {EXAMPLE}"
             )
         return address
-    if environ is None:
+    value = keys.secret(at, _ADDRESS).reveal().strip()
+    if not keys.resolve:
         return None
-    value = environ.get(found[1], "").strip()
-    if not value:
-        raise at.error(f"the environment has no {found[1]}: set it, or take `store` out")
-    return _address(at, value, before=f"in {found[1]}, ")
+    scheme, where = found
+    return _address(at, value, before=f"in {where if scheme == 'env' else 'the file'}, ")
 
 
 def _address(at: Place, said: str, *, before: str = "", after: str = "") -> StoreAddress:

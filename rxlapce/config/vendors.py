@@ -6,33 +6,38 @@
         key: env:GROQ_API_KEY
         max_tokens_field: max_tokens
 
-The file never holds a key: `key` says where it is. Besides `base_url`, all is optional: `apis`, `default_model`,
-`headers`, `models_path`, `health_path` as in `providers.compatible.Vendor`, and every option of the dialects by its
-name. Read strictly: see `config.document`.
+The file never holds a key: `key` says where it is (`config.keys`), `keys` where several are (`config.accounts`).
+Besides `base_url`, all is optional: `apis`, `default_model`, `headers`, `models_path`, `health_path` as in
+`providers.compatible.Vendor`, and every option of the dialects by its name. Read strictly: see `config.document`.
+
+A provider that is built in may stand here too, with `key` or `keys` alone. Its variables for the key are then not
+looked at: a file that says which key is used means it.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from rxlapce.codec.event import Event
-from rxlapce.config.document import Place
-from rxlapce.config.env import fault_of_base_url, read_secret
+from rxlapce.config.accounts import MEMBERS, provider_with, quotas_of, read_accounts
+from rxlapce.config.document import Place, together
+from rxlapce.config.env import fault_of_base_url, with_key
+from rxlapce.config.keys import Keys
 from rxlapce.config.options import Option, gathered, options_of
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
 from rxlapce.providers.compatible import DIALECTS, ApiName, Vendor
 from rxlapce.providers.provider import Provider
 from rxlapce.providers.spec import Settings
-from rxlapce.secret import Secret
+from rxlapce.routing.settings import Quota
 from rxlapce.typing import Dialect
 
-_MEMBERS: Final = ("base_url", "key", "apis", "default_model", "headers", "models_path", "health_path")
+_MEMBERS: Final = ("base_url", "key", "keys", "apis", "default_model", "headers", "models_path", "health_path")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2, token
 _PATH: Final = re.compile(r"/[!-~]*")  # sent as it stands: percent-encoded ASCII
-_VARIABLE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 #: Headers that hold keys, or that the HTTP client writes.
 _NOT_HERE: Final = frozenset(
     {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
@@ -45,23 +50,58 @@ def dialect_options(api: ApiName) -> dict[str, Option]:
     return {name: option for name, option in options_of(DIALECTS[api]).items() if name != "name"}
 
 
-def read_vendors(at: Place, environ: Mapping[str, str] | None) -> dict[str, Provider]:
-    """The providers that the section describes, by name, in its order; keys are taken from `environ`, or not at all.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendors:
+    """The providers of the section by name, in its order; and the limits of their keys, by provider and key."""
+
+    providers: dict[str, Provider] = field(default_factory=dict[str, Provider])
+    quotas: dict[tuple[str, str], Quota] = field(default_factory=dict[tuple[str, str], Quota])
+
+
+def read_vendors(at: Place, keys: Keys) -> Vendors:
+    """What the section describes. Those that are built in are left out where `keys` only reads references.
 
     Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected; where errors
     are gathered, a provider that is wrong is left out.
     """
-    vendors: dict[str, Provider] = {}
+    vendors = Vendors()
     for name, place in at.members().items():
         with place.collect():
-            vendors[name] = _provider(name, place, environ)
+            if name in SPECS:
+                _read_built_in(name, place, keys, vendors)
+            else:
+                _read_vendor(name, place, keys, vendors)
     return vendors
 
 
-def _provider(name: str, at: Place, environ: Mapping[str, str] | None) -> Provider:
+def _read_built_in(name: str, at: Place, keys: Keys, vendors: Vendors) -> None:
+    """The provider as the environment has it, by the key or keys that are said here."""
+    said = f"{name!r} is built in and configured by the environment: only key and keys stand here"
+    members = at.members()
+    wrong = [place.error(said) for member, place in members.items() if member not in MEMBERS]
+    if wrong:
+        raise together(wrong)
+    if not members:
+        raise at.error(f"key is missing; {said}")
+    accounts = read_accounts(members, keys)
+    if not keys.resolve:
+        return
+    try:
+        provider = provider_with(accounts, lambda key: with_key(SPECS[name], keys.environ, key, _origin(at)))
+    except ConfigError as error:
+        raise at.error(str(error)) from None
+    vendors.providers[name] = provider
+    vendors.quotas.update(quotas_of(name, accounts))
+
+
+def _origin(at: Place) -> str:
+    return f"{at.file}:{at.node.start_mark.line + 1}"
+
+
+def _read_vendor(name: str, at: Place, keys: Keys, vendors: Vendors) -> None:
     if not _NAME.fullmatch(name):
         raise at.error(f"{name!r} is no name for a provider: use small letters, digits, '.', '_' and '-'")
-    if name in SPECS or name == "simulator":
+    if name == "simulator":
         raise at.error(f"{name!r} is built in and configured by the environment: choose another name")
     every = {option: None for api in DIALECTS for option in dialect_options(api)}
     members = at.members((*_MEMBERS, *every))
@@ -72,12 +112,14 @@ def _provider(name: str, at: Place, environ: Mapping[str, str] | None) -> Provid
     for member, read in _READERS.items():
         if member in members:
             reading[member] = partial(read, members[member])
-    if "key" in members:
-        reading["key"] = partial(_key, members["key"], environ)
+    reading["accounts"] = partial(read_accounts, members, keys)
     values = gathered(reading)
-    key = values.pop("key", None)
+    accounts = values.pop("accounts")
     vendor = Vendor(name=name, **values)
-    return vendor.provider(Settings(key=key, origin=f"{at.file}:{at.node.start_mark.line + 1}"))
+    vendors.providers[name] = provider_with(
+        accounts, lambda key: vendor.provider(Settings(key=key, origin=_origin(at)))
+    )
+    vendors.quotas.update(quotas_of(name, accounts))
 
 
 def _base_url(at: Place) -> str:
@@ -112,25 +154,6 @@ def _dialect(api: ApiName, members: Mapping[str, Place]) -> Dialect[Event]:
 def _api(item: Place) -> ApiName:
     said = item.choice(tuple(DIALECTS))
     return next(api for api in DIALECTS if api == said)
-
-
-def _key(at: Place, environ: Mapping[str, str] | None) -> Secret | None:
-    """The key that is referred to; None if it is not looked up. What stands here is never shown: it may be the key."""
-    expected = "a reference to the key such as env:GROQ_API_KEY, never the key itself"
-    if not at.is_text():
-        raise at.wrong(expected, got="something else")
-    found = _VARIABLE.fullmatch(at.text())
-    if found is None:
-        raise at.wrong(expected, got="something else")
-    if environ is None:
-        return None
-    try:
-        key = read_secret(found[1], environ)
-    except ConfigError as error:
-        raise at.error(str(error)) from None
-    if key is None:
-        raise at.error(f"the environment has no {found[1]}: set it, or take this provider out")
-    return key
 
 
 def _headers(at: Place) -> dict[str, str]:

@@ -64,7 +64,8 @@ class Provider:
     `api_of` names another for its model. `completion_api_of` names the API for a `CompletionRequest`, None for the one
     that chats. `model_in_url` is what stands for a model in a path, encoded; Google's are names of resources.
     `listing` is None where the provider lists no models. `health_path` is asked by GET to check the credential where
-    the list of models is open to everybody. `headers` are not secret.
+    the list of models is open to everybody. `headers` are not secret. `key` is the name of the key in `auth`, "" where
+    it has none; `accounts` are the same provider by each of its keys, this one first, and empty if there is only one.
     """
 
     name: str
@@ -79,6 +80,8 @@ class Provider:
     auth: Auth = field(default_factory=NoAuth)
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     origin: str = ""
+    key: str = ""
+    accounts: tuple["Provider", ...] = ()
 
     def api(self, request: ChatRequest, model: str) -> Api:
         """The API for `request`. Raises `ProviderError` (bad_request) for one that the provider does not have."""

@@ -79,6 +79,9 @@ DEFAULT_QUOTA = Quota(requests=DEFAULT_LIMIT.amount)
 class Admission:
     """The quotas. A model has that of its own name (`provider/model`), else that of its provider, else `default`.
 
+    Where a provider has several keys each is an account of its own, with its quota of `keys` by provider and name, else
+    with one as above.
+
     A user has, for everything they ask, that of `users` by their name, else `user`; `client` holds for each program of
     theirs by the name it gave. Who cannot be let through at once waits in order, at most `wait_s` seconds (from 0).
 
@@ -88,6 +91,7 @@ class Admission:
     default: Quota = DEFAULT_QUOTA
     providers: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
     models: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
+    keys: Mapping[tuple[str, str], Quota] = field(default_factory=dict[tuple[str, str], Quota])
     user: Quota = Quota()
     users: Mapping[str, Quota] = field(default_factory=dict[str, Quota])
     client: Quota = Quota()
@@ -96,11 +100,13 @@ class Admission:
     def __post_init__(self) -> None:
         check_ranges(self)
 
-    def of(self, provider: str, model: str) -> tuple[str, Quota]:
-        """The quota of the model, and the name under which it is counted."""
+    def of(self, provider: str, model: str, key: str = "") -> tuple[str, Quota]:
+        """The quota of the model, asked by `key` if it has a name, and the name under which it is counted."""
         name = f"{provider}/{model}"
-        quota = self.models.get(name) or self.providers.get(provider, self.default)
-        return (provider if quota.shared and name not in self.models else name), quota
+        own = self.keys.get((provider, key))
+        quota = own or self.models.get(name) or self.providers.get(provider, self.default)
+        counted = provider if quota.shared and (own is not None or name not in self.models) else name
+        return (f"{counted} by key {key}" if key else counted), quota
 
     def of_user(self, user: str) -> Quota:
         """The quota of all that `user` asks."""

@@ -27,6 +27,7 @@ Load = Callable[[str], Config]
 KEY = "sk-test-0123456789abcdef"
 
 EVERYTHING = """
+providers: {openai: {keys: [{name: work, key: "env:OPENAI_API_KEY", requests: 8, shared: true}]}}
 timeouts: {connect_s: 1, headers_s: 2, first_token_s: 3, idle_s: null, min_tokens_per_s: 0.5, rate_window_s: 5,
            total_s: 60}
 limits:
@@ -58,6 +59,7 @@ def test_every_member_is_taken(load: Load) -> None:
             user=Quota(requests=120, tokens=5000),
             users={"uid 1000": Quota(requests=9), "ada": Quota(tokens=700)},
             client=Quota(streams=4),
+            keys={("openai", "work"): Quota(requests=8, shared=True)},
             wait_s=0,
         ),
         retry=RetryPolicy(max_attempts=5, base_s=1, max_s=9, min_s=0.25, deadline_s=None),

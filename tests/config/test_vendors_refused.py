@@ -36,7 +36,7 @@ WRONG = {
     "an unknown option, with the nearest right one": (
         f"providers:\n  groq:\n{GROQ}    max_token_field: max_tokens\n",
         (
-            "v.yaml:4:5: providers.groq: unknown name 'max_token_field'; known: base_url, key, apis, default_model, "
+            "v.yaml:4:5: providers.groq: unknown name 'max_token_field'; known: base_url, key, keys, apis, default_model, "
             "headers, models_path, health_path, max_tokens_field, "
         ),
         "; did you mean max_tokens_field?",
@@ -204,9 +204,28 @@ WRONG = {
         "v.yaml:3:5: providers.a/b: 'a/b' is no name for a provider: use small letters, digits, '.', '_' and '-'",
         "",
     ),
-    "a name that is built in": (
+    "a name that is built in, with more than its keys": (
         f"providers:\n  openai:\n{GROQ}",
-        ("v.yaml:3:5: providers.openai: 'openai' is built in and configured by the environment: choose another name"),
+        (
+            "v.yaml:3:15: providers.openai.base_url: 'openai' is built in and configured by the environment: only key "
+            "and keys stand here"
+        ),
+        "",
+    ),
+    "a name that is built in, with nothing": (
+        "providers:\n  openai: {}\n",
+        (
+            "v.yaml:2:11: providers.openai: key is missing; 'openai' is built in and configured by the environment: "
+            "only key and keys stand here"
+        ),
+        "",
+    ),
+    "the simulator's name": (
+        f"providers:\n  simulator:\n{GROQ}",
+        (
+            "v.yaml:3:5: providers.simulator: 'simulator' is built in and configured by the environment: choose "
+            "another name"
+        ),
         "",
     ),
     "a variable that is not set": (
