@@ -24,18 +24,23 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("rxlapce.cli.serve", "Run the daemon that editors connect to."),
     "service": ("rxlapce.cli.service", "Run the daemon as a service of this user."),
     "status": ("rxlapce.cli.status", "Show how the running daemon is."),
+    "audit": ("rxlapce.cli.audit", "Check the audit log, or add it up."),
     "doctor": ("rxlapce.cli.doctor", "Say what is wrong, and how to mend it."),
     "providers": ("rxlapce.cli.providers", "Show which providers are configured, from where, and whether they answer."),
     "models": ("rxlapce.cli.models", "List the models of the configured providers."),
     "route": ("rxlapce.cli.route", "Say who would be asked for a model, in which order, and why."),
     "count": ("rxlapce.cli.count", "Count a prompt's tokens as its model's provider counts them."),
     "check": ("rxlapce.cli.check", "Say all that is wrong in configuration files, and where."),
+    "schema": ("rxlapce.cli.schema", "Print the configuration's JSON Schema, by which editors complete it."),
+    "explain": ("rxlapce.cli.explain", "Say what a stage, a sink or a member of the configuration is."),
+    "list": ("rxlapce.cli.list", "List stages, sinks, providers, dialects and transports."),
     "decode": ("rxlapce.cli.decode", "Decode recorded provider streams, offline."),
     "simulate": ("rxlapce.cli.simulate", "Run a provider that needs no key and misbehaves on request."),
     "crashtest": (
         "rxlapce.cli.crashtest",
         "Let simulated providers fail in every way, and see what becomes of answers.",
     ),
+    "key": ("rxlapce.cli.key", "Keep providers' keys in a vault."),
     "keygen": ("rxlapce.cli.keygen", "Make a secret for clients that sign their frames."),
     "completion": ("rxlapce.cli.completion", "Print the shell's completion script."),
 }
@@ -54,7 +59,9 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
         # Each module of the table has one command under the command's own name; tests/cli walks the table.
-        return cast("click.Command", getattr(module, cmd_name))
+        # `list` is Python's word.
+        found = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
+        return cast("click.Command", found)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands from the table alone."""

@@ -1,0 +1,115 @@
+"""`rxlapce explain NAME`: what a stage, a sink or a member of the file is, takes and gives."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rxlapce.cli.screen import printable
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from rxlapce.registry import Kind
+
+
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    from click.shell_completion import CompletionItem  # only while completing
+
+    return [CompletionItem(name) for name in _names() if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("name", shell_complete=_complete)
+def explain(name: str) -> None:
+    """Say what NAME is: a stage or sink of a pipeline, or a member of the configuration such as retry.max_attempts.
+
+    `rxlapce list` names the stages and sinks, and docs/config.md shows the whole file.
+    """
+    from rxlapce.config.catalog import catalog, kinds_named  # takes a quarter of a second to load
+    from rxlapce.config.schema import schema
+    from rxlapce.config.schema_paths import member
+
+    formatter = click.HelpFormatter()
+    root = schema()
+    kinds, at = kinds_named(name), member(root, name)
+    others = [entry for entry in catalog() if entry.name == name and entry.group not in ("stages", "sinks")]
+    if not kinds and at is None and not others:
+        near = difflib.get_close_matches(name, _names(), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else " `rxlapce list` names what there is."
+        raise click.UsageError(f"Nothing is called {name!r}.{hint}")
+    for kind in kinds:
+        _kind(kind, root, formatter)
+    if at is not None:
+        _member(name, at, root, formatter)
+    for entry in others:
+        formatter.write_text(printable(f"{entry.name}, a {entry.group.removesuffix('s')}: {entry.summary}"))
+        if entry.configured_by:
+            with formatter.section("Configured by"):
+                formatter.write_text(" or ".join(entry.configured_by))
+    click.echo(formatter.getvalue().rstrip("\n"))
+
+
+def _names() -> list[str]:
+    from rxlapce.config.catalog import catalog  # as above
+    from rxlapce.config.schema import schema
+    from rxlapce.config.schema_paths import paths
+
+    return [*dict.fromkeys((*(entry.name for entry in catalog()), *paths(schema())))]
+
+
+def _kind(kind: "Kind[Any]", root: dict[str, Any], formatter: click.HelpFormatter) -> None:
+    """A stage or a sink."""
+    from rxlapce.config.schema import options_schema  # as above
+
+    what = f"a sink of {kind.takes}" if kind.gives is None else f"a stage, {kind.takes} -> {kind.gives}"
+    formatter.write_text(printable(f"{kind.name}: {what}, made for each {kind.scope}"))
+    formatter.write_paragraph()
+    formatter.write_text(printable(kind.summary))
+    if kind.bound:
+        with formatter.section("Holds"):
+            formatter.write_text(printable(kind.bound))
+    properties = options_schema(kind.options)["properties"]
+    if properties:
+        with formatter.section("Options"):
+            formatter.write_dl(_lines(properties, root))
+    if kind.example:
+        with formatter.section("Example"), formatter.indentation():
+            formatter.write("".join(f"{' ' * formatter.current_indent}{line}\n" for line in kind.example.splitlines()))
+
+
+def _member(path: str, at: dict[str, Any], root: dict[str, Any], formatter: click.HelpFormatter) -> None:
+    """A member of the file, and those below it."""
+    from rxlapce.config.schema_paths import meaning_of, members_of, words_of  # as above
+
+    said = meaning_of(at)
+    formatter.write_text(printable(f"{path}: {said}" if said else path))
+    named, each = members_of(root, at)
+    if not named and each is None:
+        with formatter.section("Takes"):
+            formatter.write_text(_takes(at, words_of(root, at)))
+    if named:
+        with formatter.section("Members"):
+            formatter.write_dl(_lines(named, root))
+    if each is not None:
+        below, _ = members_of(root, each)
+        with formatter.section("By name, each"):
+            formatter.write_dl(_lines(below, root)) if below else formatter.write_text(words_of(root, each))
+
+
+def _lines(members: Mapping[str, dict[str, Any]], root: dict[str, Any]) -> list[tuple[str, str]]:
+    from rxlapce.config.schema_paths import meaning_of, words_of  # as above
+
+    return [
+        (name, printable(f"{meaning_of(each)} [{_takes(each, words_of(root, each))}]".strip()))
+        for name, each in members.items()
+    ]
+
+
+def _takes(at: Mapping[str, Any], words: str) -> str:
+    if "default" not in at:
+        return words
+    default = at["default"]
+    return f"{words}; default: {f'{default:g}' if isinstance(default, float) else json.dumps(default)}"
