@@ -42,7 +42,7 @@ class Shape(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a stage is made once for: each attempt at a model, each model of the plan, or the whole request."""
+    """What a stage is made for: each attempt at a model, each model that is asked, or the whole request."""
 
     ATTEMPT = "attempt"
     LEG = "leg"
@@ -121,10 +121,12 @@ def check_ranges(settings: "DataclassInstance") -> None:
 class Kind(Generic[O]):
     """Something that a configuration names: a stage or a sink.
 
-    `options` is a dataclass whose fields were made by `option`, each with a default unless it has to be said. `make`
-    makes the running part of them; what else it takes is for the part that reads the kind. `takes` and `gives` say
-    what flows in and out; a sink gives nothing. `bound` tells what it may hold, and what it does when it holds that: ""
-    for one that holds nothing. `example` is YAML, as it stands in a list of stages or sinks.
+    `options` is a dataclass whose fields were made by `option`, each with a default unless it has to be said.
+    `make(options, setup)` is called once, when the pipeline is made; what it gives is described by `routing.way`.
+    `takes` and `gives` say what flows in and out; a sink gives nothing. `scope` is the widest in which a stage can
+    stand: one of `leg` needs a model, and so stands before `fallback`. `once` says that it can stand in a pipeline one
+    time only. `bound` tells what it may hold, and what it does when it holds that: "" for one that holds nothing.
+    `example` is YAML, as it stands in a list of stages or sinks.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Kind(Generic[O]):
     options: type[O]
     make: Callable[..., Any]
     scope: Scope = Scope.REQUEST
+    once: bool = False
     bound: str = ""
     example: str = ""
 

@@ -10,7 +10,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, Receiver, Stage, connect
-from rxlapce.operators.breaker import Change, State
+from rxlapce.operators.breaker import BreakerSettings, Change, State
 from rxlapce.operators.breakers import Breakers
 from rxlapce.operators.concurrency import Slots, concurrency_gate
 from rxlapce.operators.ledger import Ledger, Limit, MemoryLedger, Unit
@@ -55,6 +55,8 @@ class Traffic:
         self.settings = settings
         self.clock = clock
         self.breakers = Breakers(clock, settings.breaker, on_change=on_breaker)
+        self.own_breakers: dict[BreakerSettings, Breakers] = {}
+        """Those of ways that say of breakers what does not hold for all."""
         budget = settings.budget
         self.budget = RetryBudget(fraction=budget.fraction, floor=budget.floor, window_s=budget.window_s)
         self.totals = StreamTotals()
@@ -63,6 +65,7 @@ class Traffic:
         self.local_limiters = self.limiters if make_ledger is in_memory else dict[tuple[Limit, ...], RateLimiter]()
         self.slots: dict[int, Slots] = {}
         self._make_ledger = make_ledger
+        self._on_breaker = on_breaker
         self._running: Counter[str] = Counter()
 
     # -- what the router asks (`router.RouteState`) -------------------------------------------------------------------
@@ -113,20 +116,25 @@ class Traffic:
 
                 def limited(_: SchedulerBase | None) -> Observable[StreamToken]:
                     left_s = max(0.0, deadline_s - self.clock())
-                    estimate = _estimate(needs, quota)
-                    limiter = self._limiter(limits, local=local)
-                    return source.pipe(
-                        rate_limit_gate(limiter, key, estimate=estimate, max_wait_s=left_s, exchange=exchange)
-                    )
+                    return source.pipe(self.rate_gate(key, quota, needs, left_s, exchange, local=local))
 
                 within = deferred(limited) if limits else source
-                if quota.streams is None:
-                    return within
-                return within.pipe(concurrency_gate(self._slots(quota.streams), key, max_wait_s=wait_s))
+                return within if quota.streams is None else within.pipe(self.slot_gate(key, quota.streams, wait_s))
 
             return deferred(enter)
 
         return admitted
+
+    def rate_gate(
+        self, key: str, quota: Quota, needs: Needs, wait_s: float, exchange: Exchange, *, local: bool = False
+    ) -> Operator:
+        """The gate of what `key` may ask a minute, where `quota` has such a limit; a `local` one as for `admit`."""
+        limiter = self._limiter(_limits_of(quota), local=local)
+        return rate_limit_gate(limiter, key, estimate=_estimate(needs, quota), max_wait_s=wait_s, exchange=exchange)
+
+    def slot_gate(self, key: str, streams: int, wait_s: float) -> Operator:
+        """The gate of how many `streams` of `key` may run at once."""
+        return concurrency_gate(self._slots(streams), key, max_wait_s=wait_s)
 
     def counted(self, route: Route, *, others: bool) -> Operator:
         """Count the request as one that `route` has under way, and let health know of a whole answer.
@@ -164,6 +172,15 @@ class Traffic:
             return Stage(on_subscribe)
 
         return counting
+
+    def breakers_of(self, settings: BreakerSettings | None) -> Breakers:
+        """The breakers that all share; those of `settings`, where there are some."""
+        if settings is None:
+            return self.breakers
+        breakers = self.own_breakers.get(settings)
+        if breakers is None:
+            breakers = self.own_breakers[settings] = Breakers(self.clock, settings, on_change=self._on_breaker)
+        return breakers
 
     def _leave(self, name: str) -> None:
         self._running[name] -= 1

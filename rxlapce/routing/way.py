@@ -1,0 +1,173 @@
+"""The way of a request: what stands between a provider's bytes and who asked, as makers of stages.
+
+A `Way` is made once, when a pipeline is; each request then has its stages made by it. What a stage is made of depends
+on where it stands:
+
+| a stage of | is made by a | for |
+|---|---|---|
+| bytes, events | `MakeBytes`, `MakeEvents`, `MakeDecode` | each attempt at a model |
+| tokens, before `fallback` | `MakeTokens` | each model; up to `retry_stream` subscribed once an attempt |
+| tokens, after it | `MakeTokens` | the request |
+
+`registry.Kind.make(options, setup)` gives one of these for a stage, `Outlet` for the sink `editor`, and a `CopySink`
+for every other sink.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol
+
+from rxlapce.codec.event import Event
+from rxlapce.flow import Exchange
+from rxlapce.operators.backpressure import Policy
+from rxlapce.operators.breaker import BreakerSettings
+from rxlapce.operators.legs import FallbackPolicy
+from rxlapce.providers.inlet import BytesOperator, DecodeOperator, EventsOperator, MapOperator
+from rxlapce.providers.provider import Provider
+from rxlapce.requests import ChatRequest
+from rxlapce.routing.alias import Alias
+from rxlapce.routing.needs import Needs
+from rxlapce.routing.router import Route
+from rxlapce.routing.settings import RoutingSettings
+from rxlapce.routing.traffic import Operator, Traffic
+from rxlapce.secret import Secret
+from rxlapce.tokens import StreamToken
+from rxlapce.typing import Dialect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What is known when a pipeline is made: its name, what holds for all, and which options this stage was given.
+
+    The other options are those of the file's sections, or their defaults.
+    """
+
+    pipeline: str = "default"
+    settings: RoutingSettings = field(default_factory=RoutingSettings)
+    said: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """Where a stage stands when it is made: in which request, and before `fallback` at which of its models.
+
+    `route` is None after `fallback`. `last` says that no other model is left to ask; `whole` that the answer was asked
+    for in one piece, so that nothing of it comes before its end. `admitted_by_s` is until when the attempt under way
+    may wait for its turn, by the clock of `traffic`; None before its first gate.
+    """
+
+    exchange: Exchange
+    request: ChatRequest
+    needs: Needs
+    traffic: Traffic
+    settings: RoutingSettings
+    chance: Callable[[], float]
+    providers: Mapping[str, Provider]
+    whole: bool = False
+    alias: Alias | None = None
+    route: Route | None = None
+    last: bool = True
+    admitted_by_s: float | None = None
+
+    @property
+    def model(self) -> Route:
+        """Whom the stage is made for. Raises `RuntimeError` for one that stands where no model is known."""
+        if self.route is None:
+            raise RuntimeError("this stage is made for a model, and stands behind `fallback`")
+        return self.route
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must be told to nobody: that with which the model's provider is asked, or each that is configured."""
+        asked = self.providers.values() if self.route is None else (self.route.provider,)
+        return tuple(secret for provider in asked for secret in provider.auth.secrets)
+
+
+MakeBytes = Callable[[Site], BytesOperator]
+MakeDecode = Callable[[Site], DecodeOperator]
+MakeEvents = Callable[[Site], EventsOperator]
+MakeMap = Callable[[Site, Dialect[Event]], MapOperator]
+MakeTokens = Callable[[Site], Operator]
+#: Gives what `fallback` does, for the site of a request.
+MakePolicy = Callable[[Site], FallbackPolicy]
+
+
+class Transport(StrEnum):
+    """By which way a client takes its frames."""
+
+    ANY = "any"
+    SHM = "shm"
+    SOCKET = "socket"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """How the client that asks takes its answer: by which transport, and by which buffer what it cannot take waits.
+
+    See `operators.backpressure` for the buffer's bounds and policy.
+    """
+
+    transport: Transport = Transport.ANY
+    high_water: int = 256
+    low_water: int = 64
+    capacity: int = 4096
+    policy: Policy = Policy.PAUSE
+    merge_chars: int = 4096
+
+
+class Copy(Protocol):
+    """One stream's copy, on its way to a sink that is not the client: it holds up nobody, and raises nothing."""
+
+    def take(self, token: StreamToken) -> None:
+        """One more token."""
+        ...
+
+    def end(self, outcome: str, error: Exception | None = None) -> None:
+        """The stream has ended: `completed`, `failed` with its error, or `disposed`. Called once, as the last."""
+        ...
+
+
+class CopySink(Protocol):
+    """A sink beside the client, for all streams of a pipeline."""
+
+    def copy(self, site: Site) -> Copy:
+        """What takes the copy of a stream that begins now. Raises nothing."""
+        ...
+
+    async def aclose(self) -> None:
+        """Return when what was taken is where it belongs, or cannot get there; nothing is taken after it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """A framing of the pipeline's own in the place of the provider's; `framing` is its name in `providers.apis`."""
+
+    framing: str
+    make: MakeDecode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A pipeline, ready for requests: its stages by where they stand, in the order in which tokens pass them.
+
+    `decoding` is None for the provider's own. Without a `fallback` the first model of a plan is all that is asked.
+    `breaker` has the settings of this way's own breakers, None for those that all share.
+    """
+
+    name: str
+    on_bytes: tuple[MakeBytes, ...] = ()
+    decoding: Decoding | None = None
+    on_events: tuple[MakeEvents, ...] = ()
+    to_tokens: MakeMap | None = None
+    model: tuple[MakeTokens, ...] = ()
+    fallback: MakePolicy | None = None
+    request: tuple[MakeTokens, ...] = ()
+    outlet: Outlet = Outlet()
+    copies: tuple[CopySink, ...] = ()
+    breaker: BreakerSettings | None = None
+
+
+#: How many sinks besides the client a pipeline can have: each is asked for every token.
+MAX_COPIES: Final = 8
