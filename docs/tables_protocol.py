@@ -153,6 +153,7 @@ def nested() -> str:
         status.ModelStatus,
         status.ProviderStatus,
         status.ClientStatus,
+        status.UserStatus,
         messages.ErrorBody,
         tokens.Usage,
         tokens.Reported,

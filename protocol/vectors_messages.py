@@ -129,6 +129,7 @@ _REPORT: Final = s.StatusReport(
             ring_bytes=4096,
         ),
     ),
+    users=(s.UserStatus(name="ada", requests=3, total=40, tokens=1234, refused=2),),
 )
 _ANSWER: Final = m.ChatResponse(
     text=UNICODE,

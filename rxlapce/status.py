@@ -1,4 +1,4 @@
-"""How a daemon is, as it tells in a `status_report`: load, models, providers, clients, memory.
+"""How a daemon is, as it tells in a `status_report`: load, models, providers, clients, users, memory.
 
 All counts are since the daemon's start; all times are seconds.
 """
@@ -68,13 +68,28 @@ class ClientStatus(DataClassJsonMixin):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserStatus(DataClassJsonMixin):
+    """What a user asked: the name that a signed handshake proves, else the `uid N` that the system proves.
+
+    `requests` are under way now, `total` have ended, and `refused` of them for a limit or a breaker, before anything
+    was sent. `tokens` counts those of all answers.
+    """
+
+    name: str
+    requests: int = 0
+    total: int = 0
+    tokens: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusReport(Control):
     """How the daemon is. `requests` are under way now, without questions such as this one.
 
     `window_s` is what rates are over; `memory_bytes` what the process has resident (where there is no /proc: the most
     that it ever had); `open_files` its descriptors, and `max_open_files` their limit (0: none). `max_connections` and
     `max_requests` are what all clients may have together; `refused` is what was turned away, by the limit's name. At
-    most 256 models, providers and clients are told, the busiest models first.
+    most 256 models, providers, clients and users are told, the busiest models and users first.
     """
 
     tag: ClassVar[str] = "status_report"
@@ -96,3 +111,4 @@ class StatusReport(Control):
     models: tuple[ModelStatus, ...] = ()
     providers: tuple[ProviderStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
+    users: tuple[UserStatus, ...] = ()

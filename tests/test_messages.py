@@ -42,7 +42,7 @@ from rxlapce.messages import (
     encode,
 )
 from rxlapce.requests import ChatRequest, CompletionRequest, Message, RequestedCall, Tool
-from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusReport
+from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusReport, UserStatus
 from rxlapce.tokens import Finish, FinishKind, Text, ToolCall, Usage, UsageReport
 
 Receiver = Literal["daemon", "client"]
@@ -89,6 +89,7 @@ EXAMPLES: list[WireMessage] = [
         models=(ModelStatus(model="a/b", errors={"timeout": 1}, first_token_s=0.5, breaker="open", cause="x"),),
         providers=(ProviderStatus(name="a", usable=False, reason="r", origin="A_KEY"),),
         clients=(ClientStatus(number=1, client="c", user="uid 1", transport="shm", signed=True),),
+        users=(UserStatus(name="ada", requests=1, total=2, tokens=3, refused=1),),
     ),
     Models(providers=("a",)),
     ModelList(

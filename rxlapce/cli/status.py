@@ -29,7 +29,7 @@ _HOME, _END_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 @click.command()
-@click.option("-v", "--verbose", is_flag=True, help="Show the clients too.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the clients and the users too.")
 @click.option("--json", "as_json", is_flag=True, help="The report as the daemon gives it: one JSON object a line.")
 @click.option("--watch", metavar="[SECONDS]", is_flag=False, flag_value="2", type=click.FloatRange(0.1, 3600),
               help="Ask again and again, until Ctrl-C.  [2 seconds, if none are given]")  # fmt: skip

@@ -8,7 +8,7 @@ import click
 
 import rxlapce
 from rxlapce.cli.figures import duration, fitted, size
-from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusReport
+from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusReport, UserStatus
 
 #: The last column stays free: some terminals begin a new line when it is written.
 WIDTH: Final = 79
@@ -46,10 +46,12 @@ def summary(report: StatusReport) -> str:
 
 
 def screen(report: StatusReport, path: Path, *, verbose: bool = False) -> list[str]:
-    """The lines, of at most `WIDTH` cells, with colours; `verbose` adds the clients."""
+    """The lines, of at most `WIDTH` cells, with colours; `verbose` adds the clients, and who is the only user."""
     lines = [*_head(report, path), *_models(report.models), *_providers(report.providers)]
     if verbose:
-        lines += _clients(report.clients)
+        lines += [*_clients(report.clients), *_users(report.users)]
+    elif len(report.users) > 1:
+        lines += _users(report.users)
     return lines
 
 
@@ -112,6 +114,16 @@ def _clients(clients: tuple[ClientStatus, ...]) -> Iterator[str]:
         unread = size(one.unread_bytes + one.ring_bytes)
         yield f"{fitted(one.client, 30)} {fitted(one.user, 14)} {by:>7}{one.requests:>10}{unread:>10}"
     yield from _more(len(clients), "clients")
+
+
+def _users(users: tuple[UserStatus, ...]) -> Iterator[str]:
+    if not users:
+        return
+    yield ""
+    yield _title(f"{'USER':31}{'RUN':>6}{'ENDED':>10}{'REFUSED':>10}{'TOKENS':>14}")
+    for one in users[:MAX_SHOWN]:
+        yield f"{fitted(one.name, 30)} {one.requests:>6}{one.total:>10}{one.refused:>10}{one.tokens:>14,}"
+    yield from _more(len(users), "users")
 
 
 def _more(count: int, what: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from rxlapce.daemon.bounds import DAEMON_LIMITS, Held, Limits
 from rxlapce.daemon.handlers import Handler, Handlers, StreamingHandler
 from rxlapce.daemon.session import Session
 from rxlapce.daemon.status import StatusReporter
+from rxlapce.daemon.users import Users
 from rxlapce.errors import ConnectionLost, ProtocolError
 from rxlapce.flow import Tasks
 from rxlapce.messages import NUMBERS, ProtocolFailure, ProviderCommand, Status, encode
@@ -67,6 +68,7 @@ class Daemon:
         self.handlers = Handlers()
         self.tasks = Tasks()
         self.stages = StageGauges()
+        self.users = Users()
         self.log = log or logger()
         self.log_content = settings.log_content
         """Whether prompts and answers are told in the log, at level debug."""

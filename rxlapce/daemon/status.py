@@ -14,6 +14,7 @@ import rxlapce
 from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.load import MAX_TOLD
 from rxlapce.daemon.rates import RateWindow
+from rxlapce.daemon.users import Users
 from rxlapce.messages import Question
 from rxlapce.status import ClientStatus, StatusReport
 from rxlapce.typing import Clock
@@ -27,6 +28,7 @@ class Client(Protocol):
     """What a report asks of a session."""
 
     number: int
+    user: str
 
     @property
     def for_providers(self) -> int:
@@ -42,6 +44,7 @@ class Reported(Protocol):
     """What a report asks of the daemon."""
 
     handlers: Handlers
+    users: Users
     draining: bool
     refused: Counter[str]
 
@@ -127,6 +130,9 @@ class StatusReporter:
         daemon, load, now_s = self._daemon, self._daemon.handlers.load, self._clock()
         window_s, per_s = self._window.rates(now_s, load.tokens())
         sessions = sorted(daemon.sessions, key=lambda session: session.number)
+        under_way = Counter[str]()
+        for session in sessions:
+            under_way[session.user] += session.for_providers
         return StatusReport(
             version=rxlapce.__version__,
             pid=os.getpid(),
@@ -146,6 +152,7 @@ class StatusReporter:
             models=load.models(per_s),
             providers=load.providers(),
             clients=tuple(session.status() for session in sessions[:MAX_TOLD]),
+            users=daemon.users.tell(under_way),
         )
 
 

@@ -159,7 +159,7 @@ async def embedded_daemon(
     async with HttpClient(http_timeouts) as http:
         daemon = Daemon(settings, log=logger(level="error", as_json=True))
         router = Router({provider.name: provider for provider in providers})
-        manager = ProviderManager(http, router, routing or bare())
+        manager = ProviderManager(http, router, routing or bare(), on_settled=daemon.users.settled)
         ProviderRoutes(manager).register(daemon.handlers)
         await daemon.start()
         try:

@@ -21,6 +21,7 @@ from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.load import MAX_TOLD
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.status import StatusReporter, memory_bytes
+from rxlapce.daemon.users import Users
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.messages import (
     NUMBERS,
@@ -38,7 +39,7 @@ from rxlapce.messages import (
 )
 from rxlapce.routing.settings import Admission, Quota
 from rxlapce.simulator import Simulator
-from rxlapce.status import ClientStatus, ModelStatus, StatusReport
+from rxlapce.status import ClientStatus, ModelStatus, StatusReport, UserStatus
 from rxlapce.telemetry.logs import logger
 from rxlapce.testing.asking import Collected, ask, simulated
 from rxlapce.testing.daemons import EmbeddedDaemon, bare, embedded_daemon
@@ -368,7 +369,8 @@ def test_of_many_clients_the_oldest_are_told() -> None:
     class Connected:
         def __init__(self, number: int) -> None:
             self.number = number
-            self.for_providers = 0
+            self.user = "u"
+            self.for_providers = 1
 
         def status(self) -> ClientStatus:
             return ClientStatus(number=self.number, client="c", user="u", transport="socket")
@@ -376,6 +378,7 @@ def test_of_many_clients_the_oldest_are_told() -> None:
     class Crowded:
         def __init__(self) -> None:
             self.handlers = Handlers()
+            self.users = Users()
             self.draining = False
             self.refused = Counter[str]()
             self.sessions = tuple(Connected(number) for number in range(1000, 0, -1))
@@ -388,3 +391,4 @@ def test_of_many_clients_the_oldest_are_told() -> None:
     report = asyncio.run(asked())
     assert report.connections == 1000
     assert [client.number for client in report.clients] == list(range(1, MAX_TOLD + 1))
+    assert report.users == (UserStatus(name="u", requests=1000),)
