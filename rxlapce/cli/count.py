@@ -8,6 +8,7 @@ import click
 from rxlapce.cli.chat import piped
 from rxlapce.cli.loop import run
 from rxlapce.cli.options import config_option
+from rxlapce.cli.passphrase import ask_on_terminal
 from rxlapce.cli.screen import json_line
 from rxlapce.config.env import proxy_for, validate_provider_configs
 from rxlapce.config.sources import load_config
@@ -47,7 +48,7 @@ def count(
 
 
 async def _count(request: ChatRequest, config: Path | None) -> int:
-    configured = load_config(os.environ, config)
+    configured = load_config(os.environ, config, ask=ask_on_terminal())
     validate_provider_configs(configured.providers)
     route = Router(configured.providers, aliases=configured.aliases).route(request.model)
     from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load

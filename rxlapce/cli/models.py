@@ -8,6 +8,7 @@ import click
 
 from rxlapce.cli.loop import run
 from rxlapce.cli.options import config_option
+from rxlapce.cli.passphrase import ask_on_terminal
 from rxlapce.cli.screen import json_line, printable
 from rxlapce.config.env import proxy_for, validate_provider_configs
 from rxlapce.config.sources import load_config
@@ -27,7 +28,7 @@ def models(config: Path | None, names: tuple[str, ...], as_json: bool) -> None:
     The names are as `rxlapce chat -m` takes them. A provider that cannot be asked is told on standard error, and the
     exit code is then 1. Nothing of this is billed.
     """
-    loaded = load_config(os.environ, config)
+    loaded = load_config(os.environ, config, ask=ask_on_terminal())
     configured = loaded.providers
     validate_provider_configs(configured)
     for name in names:

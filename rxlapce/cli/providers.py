@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rxlapce.cli.loop import run
 from rxlapce.cli.options import config_option
+from rxlapce.cli.passphrase import ask_on_terminal
 from rxlapce.cli.screen import printable
 from rxlapce.config.env import proxy_for
 from rxlapce.config.sources import load_provider_configs
@@ -31,7 +32,7 @@ def providers(config: Path | None, check: bool, as_json: bool) -> None:
 
     With --check the exit code is 1 if one of them does not answer, or refuses the key.
     """
-    configured = load_provider_configs(os.environ, config)
+    configured = load_provider_configs(os.environ, config, ask=ask_on_terminal())
     health = run(_health(configured)) if check else {}
     rows = [_row(name, configured.get(name)) for name in dict.fromkeys((*SPECS, *configured))]
     if check:

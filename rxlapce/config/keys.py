@@ -109,8 +109,8 @@ class Keys:
             return Secret(UNRESOLVED)
         try:
             value = self._found(scheme, rest, wanted)
-            fault = _fault(value, wanted)
-        except (_NotFound, NotPrivate, CommandFailed, ConfigError) as error:
+            fault = fault_of(value, wanted)
+        except (NotPrivate, CommandFailed, ConfigError) as error:
             if isinstance(error, ConfigError) and error.problems:
                 raise  # it has a place of its own: that of what opens the vault
             raise fail(str(error)) from None
@@ -128,7 +128,7 @@ class Keys:
                 return self._in_keyring(rest, wanted)
             case "exec":
                 printed = output_of(shlex.split(rest), self.environ, max_bytes=MAX_SECRET_BYTES)
-                return _line(printed, "what the command prints")
+                return line_of(printed, "what the command prints")
             case "cred":
                 return self._credential(rest, wanted)
             case _:
@@ -140,26 +140,26 @@ class Keys:
         value = self.environ.get(name, "")
         if not value.strip():
             shown = name if _PLAIN_VARIABLE.fullmatch(name) else "such variable"
-            raise _NotFound(f"the environment has no {shown}: set it, or {wanted.remedy}")
+            raise NotFound(f"the environment has no {shown}: set it, or {wanted.remedy}")
         value = value if wanted.text else value.strip()
-        if (fault := _fault(value, wanted)) is not None:
-            raise _NotFound(f"{name} {fault}: was it pasted whole?")
+        if (fault := fault_of(value, wanted)) is not None:
+            raise NotFound(f"{name} {fault}: was it pasted whole?")
         return value
 
     def _file(self, said: str, wanted: Wanted) -> str:
         path = Path(said).expanduser() if said.startswith("~/") else Path(said)
         try:
-            return _line(read_private(path, max_bytes=MAX_SECRET_BYTES), str(path))
+            return line_of(read_private(path, max_bytes=MAX_SECRET_BYTES), str(path))
         except FileNotFoundError:
-            raise _NotFound(f"there is no file {path}: make it with mode 0600, or {wanted.remedy}") from None
+            raise NotFound(f"there is no file {path}: make it with mode 0600, or {wanted.remedy}") from None
         except NotPrivate as error:
-            raise _NotFound(f"{path}: {error}") from None
+            raise NotFound(f"{path}: {error}") from None
 
     def _in_keyring(self, said: str, wanted: Wanted) -> str:
         service, _, name = said.partition("/")
         found = self._keyring.get(service, name)
         if found is None:
-            raise _NotFound(
+            raise NotFound(
                 f"the keyring has nothing for this service and name: keyring set SERVICE NAME, or {wanted.remedy}"
             )
         return found.reveal()
@@ -167,7 +167,7 @@ class Keys:
     def _credential(self, name: str, wanted: Wanted) -> str:
         folder = self.environ.get("CREDENTIALS_DIRECTORY", "")
         if not folder:
-            raise _NotFound(
+            raise NotFound(
                 "this is no service of systemd with credentials (CREDENTIALS_DIRECTORY is not set): add "
                 f"LoadCredential= to its unit, or {wanted.remedy}"
             )
@@ -175,13 +175,13 @@ class Keys:
             # Owner and rights are systemd's business: it gives them by access lists too.
             descriptor = os.open(Path(folder) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:
-            raise _NotFound(
+            raise NotFound(
                 f"systemd gave no credential of this name: add LoadCredential= to the unit, or {wanted.remedy}"
             ) from None
         except OSError as error:
-            raise _NotFound(f"the credential cannot be read: {error.strerror}") from None
+            raise NotFound(f"the credential cannot be read: {error.strerror}") from None
         try:
-            return _line(read_all(descriptor, max_bytes=MAX_SECRET_BYTES), "the credential")
+            return line_of(read_all(descriptor, max_bytes=MAX_SECRET_BYTES), "the credential")
         finally:
             os.close(descriptor)
 
@@ -191,16 +191,16 @@ class Keys:
         found = opened.get(provider, name)
         if found is None:
             has = ", ".join(entry.label for entry in opened.contents.entries) or "nothing"
-            raise _NotFound(
+            raise NotFound(
                 f"the vault has nothing of this name; it has {has}: rxlapce key set PROVIDER/NAME, or {wanted.remedy}"
             )
         return found.reveal()
 
     def _opened_vault(self) -> "OpenVault":
         if self._open_vault is None:
-            raise _NotFound("there is no vault to look into here")
+            raise NotFound("there is no vault to look into here")
         if self._vault_failed:  # asked once: nobody types a passphrase for each key
-            raise _NotFound("the vault does not open, as told of another key")
+            raise NotFound("the vault does not open, as told of another key")
         if self._vault is None:
             self._vault_failed = True
             self._vault = self._open_vault()
@@ -208,7 +208,7 @@ class Keys:
         return self._vault
 
 
-class _NotFound(Exception):
+class NotFound(ConfigError):
     """There is nothing where the reference leads; the text is for people."""
 
 
@@ -225,16 +225,16 @@ def parsed(reference: str, wanted: Wanted = KEY) -> tuple[str, str] | None:
     return scheme, rest
 
 
-def _line(data: bytes, where: str) -> str:
+def line_of(data: bytes, where: str) -> str:
     """The text without the one line end that editors and commands put behind it."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        raise _NotFound(f"{where} is no text in UTF-8") from None
+        raise NotFound(f"{where} is no text in UTF-8") from None
     return text.removesuffix("\n").removesuffix("\r")
 
 
-def _fault(value: str, wanted: Wanted) -> str | None:
+def fault_of(value: str, wanted: Wanted) -> str | None:
     """Why `value` can be no secret; None if it can."""
     if not value:
         return "is empty"
