@@ -39,7 +39,9 @@ def together(errors: Sequence[ConfigError]) -> ConfigError:
     if len(errors) == 1:
         return errors[0]
     unplaced = [str(error) for error in errors if not error.problems]
-    once = {(each.file, each.line, each.column, each.message): each for error in errors for each in error.problems}
+    once: dict[tuple[str, int, int, str], Problem] = {}
+    for each in (problem for error in errors for problem in error.problems):
+        once.setdefault((each.file, each.line, each.column, each.message), each)
     problems = sorted(once.values(), key=lambda each: (each.line, each.column))
     return ConfigError("\n".join((*unplaced, *map(str, problems))), problems)
 
