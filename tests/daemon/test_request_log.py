@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,16 @@ import reactivex
 from reactivex import Observable
 
 from rxlapce.bridge import connect
-from rxlapce.daemon.request_log import MAX_TOLD, told_failures
+from rxlapce.codec.frame import Flag, encode_frame
+from rxlapce.daemon.request_log import MAX_CONTENT_CHARS, MAX_TOLD, told_failures
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Attempt, Exchange
-from rxlapce.messages import Chat, ChatResponse, ChatStream, Heartbeat, ProviderCommand
+from rxlapce.messages import NUMBERS, Chat, ChatResponse, ChatStream, Credit, Heartbeat, ProviderCommand
 from rxlapce.telemetry.logs import logger
 from rxlapce.testing.asking import ask
 from rxlapce.testing.peer import RawPeer
-from rxlapce.tokens import Finish, FinishKind, StreamToken
+from rxlapce.tokens import Finish, FinishKind, Reasoning, StreamToken, Text, ToolCall, Usage
 
 
 def attempt(number: int, *, kind: ErrorKind | None = ErrorKind.OVERLOADED, model: str = "m") -> Attempt:
@@ -65,19 +68,24 @@ def test_a_line_does_not_grow_with_the_attempts() -> None:
 class Logged:
     """A daemon whose handlers note one failed attempt and do what `source` says; `lines` are its log."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, content: bool = False) -> None:
         self._out = io.StringIO()
-        self.daemon = Daemon(DaemonSettings(path=path), log=logger(self._out, as_json=True))
+        log = logger(self._out, as_json=True, level="debug")
+        self.daemon = Daemon(DaemonSettings(path=path, log_content=content), log=log)
         self.source: Observable[StreamToken] = reactivex.never()
         self.answers = asyncio.Event()
         """Whether a request in one piece fails at once, or waits."""
         self.answers.set()
+        self.more: tuple[Attempt, ...] = ()
+        self.response: ChatResponse | None = None
+        self.failure: Exception = ProviderError(ErrorKind.TIMEOUT, "too slow")
         self.daemon.register_streaming_handler(ChatStream, self.stream)
         self.daemon.register_handler(Chat, self.chat)
 
     def _note(self, exchange: Exchange) -> None:
         exchange.provider, exchange.model = "p", "second"
-        exchange.attempts.append(attempt(1))
+        exchange.attempts += (attempt(1), *self.more)
+        exchange.tell_first_token()
 
     def stream(self, command: ProviderCommand, exchange: Exchange) -> Observable[StreamToken]:
         self._note(exchange)
@@ -86,7 +94,9 @@ class Logged:
     async def chat(self, command: ProviderCommand, exchange: Exchange) -> ChatResponse:
         self._note(exchange)
         await self.answers.wait()
-        raise ProviderError(ErrorKind.TIMEOUT, "too slow")
+        if self.response is not None:
+            return self.response
+        raise self.failure
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._out.getvalue().splitlines()]
@@ -95,9 +105,10 @@ class Logged:
         return [line for line in self.lines() if line["event"] in events]
 
 
-@pytest.fixture
-async def logged(path: Path) -> AsyncIterator[Logged]:
-    logged = Logged(path)
+@pytest.fixture(params=[False])
+async def logged(path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Logged]:
+    """`params` say whether content is told."""
+    logged = Logged(path, content=request.param)
     await logged.daemon.start()
     yield logged
     await logged.daemon.stop(drain_s=0)
@@ -113,6 +124,96 @@ async def test_a_stream_is_told_when_it_begins_and_when_it_ends(logged: Logged) 
     assert (end["request_id"], end["provider"], end["model"]) == ("1.1", "p", "second")
     assert (end["outcome"], end["frames"], end["tried"]) == ("stop", 1, FAILED)
     assert 0 <= end["duration_s"] < 25
+    assert (end["attempts"], end["tokens"]) == (1, 0)
+    assert start["provider"] is None
+    assert start["user"] == end["user"] == f"uid {os.getuid()}"
+
+
+async def test_what_happens_to_a_stream_is_told_between_its_beginning_and_its_end(logged: Logged) -> None:
+    logged.source = reactivex.throw(ProviderError(ErrorKind.TIMEOUT, "too slow", phase=Phase.FIRST_TOKEN))
+    async with await connect(logged.daemon.settings.path) as client:
+        with pytest.raises(ProviderError, match="too slow"):
+            async for _ in client.chat_stream(ask()):
+                pass
+    lines = [line for line in logged.lines() if "request_id" in line]
+    assert [line["event"] for line in lines] == ["stream_start", "first_token", "error", "stream_end"]
+    assert all(
+        line["request_id"] == "1.1" and {"timestamp", "level", "provider", "model"} <= set(line) for line in lines
+    )
+    _, first, error, end = lines
+    assert (first["provider"], first["model"], first["first_token_s"] < 25) == ("p", "second", True)
+    assert (error["kind"], error["phase"], error["message"]) == ("timeout", "first_token", "too slow")
+    assert end["outcome"] == "timeout"
+
+
+async def test_what_a_stream_used_is_told_at_its_end(logged: Logged) -> None:
+    used = replace(attempt(2, kind=None), finished=True, tokens=3, usage=Usage(input=5, output=2, total=7))
+    logged.more = (used,)
+    logged.source = reactivex.of(Finish(FinishKind.STOP))
+    async with await connect(logged.daemon.settings.path) as client:
+        async for _ in client.chat_stream(ask()):
+            pass
+    (end,) = logged.of("stream_end")
+    assert end["usage"] == {"input": 5, "output": 2, "total": 7, "source": "provider"}
+    assert (end["attempts"], end["tokens"]) == (2, 3)
+
+
+async def asked_both_ways(logged: Logged) -> None:
+    """The prompt "a canary" and the answer "a parrot", as a stream and in one piece; and a handler that breaks."""
+    logged.source = reactivex.of(
+        Text("a par"), Text("rot"), Reasoning("hm"), ToolCall(0, "c", "fly", "{}"), Finish(FinishKind.STOP)
+    )
+    logged.response = ChatResponse(text="a parrot", finish=FinishKind.STOP)
+    async with await connect(logged.daemon.settings.path) as client:
+        async for _ in client.chat_stream(ask(prompt="a canary")):
+            pass
+        await client.chat(ask(prompt="a canary"))
+        logged.response = None
+        logged.failure = LookupError("a canary")
+        with pytest.raises(ProviderError, match="in the handler"):
+            await client.chat(ask(prompt="a canary"))
+
+
+async def test_neither_prompt_nor_answer_is_told_at_any_level(logged: Logged) -> None:
+    await asked_both_ways(logged)
+    told = json.dumps(logged.lines())
+    assert "handler_failed" in told
+    assert "LookupError" in told
+    assert "canary" not in told
+    assert "par" not in told
+
+
+@pytest.mark.parametrize("logged", [True], indirect=True)
+async def test_where_content_is_asked_for_both_are_told_at_level_debug(logged: Logged) -> None:
+    await asked_both_ways(logged)
+    prompts, answers = logged.of("prompt"), logged.of("answer")
+    assert [line["level"] for line in prompts + answers] == ["debug"] * 5
+    assert all(json.loads(line["request"])["messages"][0]["content"] == "a canary" for line in prompts)
+    stream, whole = answers
+    assert (stream["text"], stream["reasoning"], stream["tool_calls"]) == ("a parrot", "hm", "fly{}")
+    assert (whole["text"], whole["characters"]) == ("a parrot", 8)
+    assert [line["message"] for line in logged.of("error")] == ["LookupError in the handler: a canary"]
+
+
+@pytest.mark.parametrize("logged", [True], indirect=True)
+async def test_of_a_long_answer_the_beginning_is_told(logged: Logged) -> None:
+    logged.source = reactivex.of(*(Text("x" * 1000) for _ in range(100)), Finish(FinishKind.STOP))
+    async with await connect(logged.daemon.settings.path) as client:
+        async for _ in client.chat_stream(ask()):
+            pass
+    (answer,) = logged.of("answer")
+    assert (len(answer["text"]), answer["characters"]) == (MAX_CONTENT_CHARS, 100_000)
+
+
+async def test_a_payload_that_is_wrong_is_told_by_its_place(logged: Logged) -> None:
+    async with await RawPeer.greeted(logged.daemon.settings.path) as peer:
+        payload = b'{"type": "credit", "frames": "a canary"}'
+        peer.send_bytes(encode_frame(NUMBERS[Credit], int(Flag.REQUEST), 7, payload))
+        await peer.receive()
+    await logged.daemon.stop(drain_s=20)
+    (line,) = logged.of("protocol_error")
+    assert (line["error"], line["at"]) == ("BadPayload", "$.frames")
+    assert "canary" not in json.dumps(logged.lines())
 
 
 async def test_a_request_in_one_piece_is_told_as_a_stream_is(logged: Logged) -> None:
