@@ -284,20 +284,22 @@ def _unix_socket(path: Path) -> socket.socket:
 
 async def rendered(metrics: DaemonMetrics, content: str) -> bytes:
     """What `metrics` reads, as text of that content type; the loop goes round every `SLICE_S` meanwhile."""
-    reading, parts = Reading(), list[bytes]()
-
-    def steps() -> Iterator[None]:
-        yield from metrics.steps(reading)
-        for piece in pieces(reading, content):
-            parts.append(piece.encode())
-            yield
-
+    parts: list[bytes] = []
     until_s = time.perf_counter() + SLICE_S  # not the loop's clock, which uvloop rounds to a millisecond
-    for _ in steps():
+    for _ in _written(metrics, content, parts):
         if time.perf_counter() >= until_s:
             await asyncio.sleep(0)
             until_s = time.perf_counter() + SLICE_S
+    await asyncio.sleep(0)  # two megabytes are no piece
     return b"".join(parts)
+
+
+def _written(metrics: DaemonMetrics, content: str, parts: list[bytes]) -> Iterator[None]:
+    reading = Reading()
+    yield from metrics.steps(reading)
+    for piece in pieces(reading, content):
+        parts.append(piece.encode())
+        yield
 
 
 @contextlib.asynccontextmanager

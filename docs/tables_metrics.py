@@ -1,0 +1,47 @@
+"""The tables of metrics.md: every metric, the bounds of the histograms, and the settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+
+from tables_markdown import table
+
+from rxlapce.registry import told_of
+from rxlapce.telemetry.metrics_families import FAMILIES, Kind
+from rxlapce.telemetry.settings import MetricsSettings
+
+
+def metrics() -> str:
+    """All of them, by the name that a query has."""
+    return table(
+        ("metric", "type", "labels", "meaning"),
+        (
+            (f"`{family.series}`", family.kind.value, ", ".join(f"`{label}`" for label in family.labels), family.help)
+            for family in FAMILIES
+        ),
+    )
+
+
+def buckets() -> str:
+    """The upper bounds of the histograms' buckets."""
+    return table(
+        ("histogram", "upper bounds"),
+        (
+            (f"`{family.name}`", ", ".join(f"{bound:g}" for bound in family.bounds))
+            for family in FAMILIES
+            if family.kind is Kind.HISTOGRAM
+        ),
+    )
+
+
+def settings() -> str:
+    """The members of `telemetry.metrics`."""
+    told = told_of(MetricsSettings)
+    defaults = {each.name: each.default for each in fields(MetricsSettings)}
+    said = {None: "null", (): "none"}
+    return table(
+        ("member", "default", "meaning"),
+        ((f"`{name}`", said.get(defaults[name], f"{defaults[name]}"), told[name].help) for name in told),
+    )
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"metrics": metrics, "buckets": buckets, "metrics-settings": settings}
