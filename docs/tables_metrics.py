@@ -1,7 +1,6 @@
 """The tables of metrics.md: every metric, the bounds of the histograms, and the settings."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 
 from tables_markdown import table
 
@@ -35,12 +34,14 @@ def buckets() -> str:
 
 def settings() -> str:
     """The members of `telemetry.metrics`."""
-    told = told_of(MetricsSettings)
-    defaults = {each.name: each.default for each in fields(MetricsSettings)}
-    said = {None: "null", (): "none"}
+    told, defaults = told_of(MetricsSettings), MetricsSettings()
+    shown = {name: getattr(defaults, name) for name in told}
     return table(
         ("member", "default", "meaning"),
-        ((f"`{name}`", said.get(defaults[name], f"{defaults[name]}"), told[name].help) for name in told),
+        (
+            (f"`{name}`", "none" if default in (None, ()) else str(default), told[name].help)
+            for name, default in shown.items()
+        ),
     )
 
 
