@@ -23,7 +23,10 @@ _KEY: Final = re.compile(
     r"""(?P<name>\b\w*(?:key|keys|unlock|store|token|password|passphrase|secret)["']?\s*:\s+["']?)"""
     r"""(?!(?:env|file|exec|cred|keyring|vault):|null\b|prompt\b)(?P<value>[^\s,{}\[\]"']+)"""
 )
-_USER: Final = re.compile(r"(?<=//)[^/\s@]+(?=@)")
+_KEYS: Final = re.compile(r"""(?P<name>\bkeys["']?\s*:\s+\[)(?P<value>[^]{}]*)""")
+_USER: Final = re.compile(r"(?P<name>//)(?P<value>[^/\s@]+)(?=@)")
+#: Members of which the value may be a key.
+_OF_KEYS: Final = re.compile(r"(?:^|\.)(?:key|keys\[[0-9]+\]|unlock|store|base_url)$")
 
 
 @click.command()
@@ -101,7 +104,7 @@ def _show(problem: Problem, line: str) -> None:
     column = min(problem.column - 1, len(line))
     begin = max(0, column - _SHOWN_CHARS // 2) if len(line) > _SHOWN_CHARS else 0
     before = _blank(line[begin:column])
-    shown = printable(_without_keys(line, problem.path)[begin : begin + _SHOWN_CHARS]).replace("\t", " ")
+    shown = printable(_without_keys(line, problem)[begin : begin + _SHOWN_CHARS]).replace("\t", " ")
     number = str(problem.line)
     click.secho(f"  {number} | {shown}", dim=True)
     click.secho(f"  {' ' * len(number)} | ", dim=True, nl=False)
@@ -116,10 +119,11 @@ def _blank(text: str) -> str:
     )
 
 
-def _without_keys(line: str, path: str) -> str:
+def _without_keys(line: str, problem: Problem) -> str:
     """The line with stars for what may be a key, though one has no place in the file. As long as it was."""
-    line = _KEY.sub(lambda found: found["name"] + "*" * len(found["value"]), line)
-    line = _USER.sub(lambda found: "*" * len(found[0]), line)
-    if re.search(r"(?:^|\.)(?:key|unlock|store|base_url)$", path) and ":" not in line:
-        return re.sub(r"\S", "*", line)  # the value stands in a line of its own
+    for pattern in (_KEY, _KEYS, _USER):
+        line = pattern.sub(lambda found: found["name"] + re.sub(r"[^\s,]", "*", found["value"]), line)
+    if _OF_KEYS.search(problem.path):
+        at = problem.column - 1
+        line = line[:at] + re.sub(r"^[^\s,{}\[\]]+", lambda found: "*" * len(found[0]), line[at:])
     return line

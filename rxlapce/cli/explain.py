@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,7 @@ from rxlapce.cli.screen import printable
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from rxlapce.config.catalog import Entry
     from rxlapce.registry import Kind
 
 
@@ -32,7 +33,6 @@ def explain(name: str) -> None:
     from rxlapce.config.schema import schema
     from rxlapce.config.schema_paths import member
 
-    formatter = click.HelpFormatter()
     root = schema()
     kinds, at = kinds_named(name), member(root, name)
     others = [entry for entry in catalog() if entry.name == name and entry.group not in ("stages", "sinks")]
@@ -40,16 +40,10 @@ def explain(name: str) -> None:
         near = difflib.get_close_matches(name, _names(), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else " `rxlapce list` names what there is."
         raise click.UsageError(f"Nothing is called {name!r}.{hint}")
-    for kind in kinds:
-        _kind(kind, root, formatter)
-    if at is not None:
-        _member(name, at, root, formatter)
-    for entry in others:
-        formatter.write_text(printable(f"{entry.name}, a {entry.group.removesuffix('s')}: {entry.summary}"))
-        if entry.configured_by:
-            with formatter.section("Configured by"):
-                formatter.write_text(" or ".join(entry.configured_by))
-    click.echo(formatter.getvalue().rstrip("\n"))
+    parts = [_kind(kind, root) for kind in kinds]
+    parts += [_member(name, at, root)] if at is not None else []
+    parts += [_entry(entry) for entry in others]
+    click.echo("\n\n".join(part.rstrip("\n") for part in parts))
 
 
 def _names() -> list[str]:
@@ -60,30 +54,45 @@ def _names() -> list[str]:
     return [*dict.fromkeys((*(entry.name for entry in catalog()), *paths(schema())))]
 
 
-def _kind(kind: "Kind[Any]", root: dict[str, Any], formatter: click.HelpFormatter) -> None:
+def _entry(entry: "Entry") -> str:
+    """A provider, a dialect or a transport."""
+    formatter = click.HelpFormatter()
+    formatter.write_text(printable(f"{entry.name}, a {entry.group.removesuffix('s')}: {entry.summary}"))
+    if entry.configured_by:
+        with formatter.section("Configured by"):
+            formatter.write_text(" or ".join(entry.configured_by))
+    return formatter.getvalue()
+
+
+def _kind(kind: "Kind[Any]", root: dict[str, Any]) -> str:
     """A stage or a sink."""
     from rxlapce.config.schema import options_schema  # as above
 
-    what = f"a sink of {kind.takes}" if kind.gives is None else f"a stage, {kind.takes} -> {kind.gives}"
-    formatter.write_text(printable(f"{kind.name}: {what}, made for each {kind.scope}"))
+    formatter = click.HelpFormatter()
+    what = f"a sink, takes {kind.takes}" if kind.gives is None else f"a stage, {kind.takes} -> {kind.gives}"
+    before = ", before fallback" if kind.scope in ("attempt", "leg") and kind.name != "fallback" else ""
+    once = ", at most once in a pipeline" if kind.once else ""
+    formatter.write_text(printable(f"{kind.name}: {what}{before}{once}"))
     formatter.write_paragraph()
-    formatter.write_text(printable(kind.summary))
+    formatter.write_text(printable(f"{kind.summary.removesuffix('.')}."))
     if kind.bound:
         with formatter.section("Holds"):
             formatter.write_text(printable(kind.bound))
-    properties = options_schema(kind.options)["properties"]
-    if properties:
+    options = options_schema(kind.options)
+    if options["properties"]:
         with formatter.section("Options"):
-            formatter.write_dl(_lines(properties, root))
+            formatter.write_dl(_lines(options["properties"], root, options.get("required", ())))
     if kind.example:
-        with formatter.section("Example"), formatter.indentation():
-            formatter.write("".join(f"{' ' * formatter.current_indent}{line}\n" for line in kind.example.splitlines()))
+        with formatter.section("Example"):
+            formatter.write("".join(f"  {line}\n" for line in kind.example.splitlines()))
+    return formatter.getvalue()
 
 
-def _member(path: str, at: dict[str, Any], root: dict[str, Any], formatter: click.HelpFormatter) -> None:
+def _member(path: str, at: dict[str, Any], root: dict[str, Any]) -> str:
     """A member of the file, and those below it."""
     from rxlapce.config.schema_paths import meaning_of, members_of, words_of  # as above
 
+    formatter = click.HelpFormatter()
     said = meaning_of(at)
     formatter.write_text(printable(f"{path}: {said}" if said else path))
     named, each = members_of(root, at)
@@ -97,15 +106,19 @@ def _member(path: str, at: dict[str, Any], root: dict[str, Any], formatter: clic
         below, _ = members_of(root, each)
         with formatter.section("By name, each"):
             formatter.write_dl(_lines(below, root)) if below else formatter.write_text(words_of(root, each))
+    return formatter.getvalue()
 
 
-def _lines(members: Mapping[str, dict[str, Any]], root: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(
+    members: Mapping[str, dict[str, Any]], root: dict[str, Any], required: Collection[str] = ()
+) -> list[tuple[str, str]]:
     from rxlapce.config.schema_paths import meaning_of, words_of  # as above
 
-    return [
-        (name, printable(f"{meaning_of(each)} [{_takes(each, words_of(root, each))}]".strip()))
-        for name, each in members.items()
-    ]
+    lines: list[tuple[str, str]] = []
+    for name, each in members.items():
+        takes = _takes(each, words_of(root, each)) + ("; required" if name in required else "")
+        lines.append((name, printable(f"{meaning_of(each)} [{takes}]".strip())))
+    return lines
 
 
 def _takes(at: Mapping[str, Any], words: str) -> str:

@@ -4,10 +4,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
 
 from rxlapce.dialects import DIALECTS
+from rxlapce.pipeline.kinds import sinks, stages
 from rxlapce.providers import SPECS
 from rxlapce.registry import Kind
 
@@ -44,18 +44,6 @@ def catalog() -> Iterator[Entry]:
 def kinds_named(name: str) -> list[Kind[Any]]:
     """The stage, the sink, or both that have the name."""
     return [kinds[name] for kinds in (stages(), sinks()) if name in kinds]
-
-
-def stages() -> Mapping[str, Kind[Any]]:
-    """The stages by name, with those of third parties."""
-    found: Mapping[str, Kind[Any]] = import_module("rxlapce.pipeline.kinds").stages()
-    return found
-
-
-def sinks() -> Mapping[str, Kind[Any]]:
-    """The sinks by name, with those of third parties."""
-    found: Mapping[str, Kind[Any]] = import_module("rxlapce.pipeline.kinds").sinks()
-    return found
 
 
 def _module_line(thing: Callable[..., object]) -> str:

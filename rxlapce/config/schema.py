@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import to_builtins
+from msgspec.json import decode, encode
 
 from rxlapce.config.accounts import MAX_KEYS
 from rxlapce.config.file import SECTIONS
@@ -95,7 +95,7 @@ def option_schema(option: Option, default: object = MISSING) -> Schema:
     if told.help:
         one["description"] = f"{told.help} ({told.unit})" if told.unit else told.help
     if default is not MISSING:
-        one["default"] = to_builtins(default)
+        one["default"] = decode(encode(default))
     return one
 
 
@@ -252,7 +252,7 @@ def _vault() -> Schema:
                 "title": "keyring, prompt or reference",
                 "type": "string",
                 "pattern": unlock,
-                "description": f"what opens it; without, whatever is there. A reference is {PASSPHRASE.expected}",
+                "description": f"what opens it: keyring, prompt, or {PASSPHRASE.expected}; without, whatever is there",
             },
         }
     )

@@ -17,7 +17,7 @@ _WORDS: Final[Mapping[str, str]] = {
 
 def member(root: Schema, path: str) -> Schema | None:
     """What may stand at the dotted `path` of the file, such as `limits.providers.openai.requests`; None for nothing."""
-    found: Schema | None = root
+    found: Schema | None = root if path else None
     rest = path
     while rest and found is not None:
         found, rest = _next(root, found, rest)
