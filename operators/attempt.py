@@ -48,5 +48,6 @@ class Ongoing:
                 error_kind=told.kind if told else None if error is None else ErrorKind.INTERNAL,
                 phase=told.phase if told else None,
                 status=told.status if told else exchange.status,
+                key=exchange.key,
             )
         )

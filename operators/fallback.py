@@ -12,7 +12,15 @@ from rxlapce.flow import Exchange, Receiver, Stage, clock_of, connect
 from rxlapce.happenings import Answered
 from rxlapce.operators.attempt import Ongoing
 from rxlapce.operators.continuation import Continuation, Delivered, Overlap
-from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, falling_back, may_ask_elsewhere, with_others
+from rxlapce.operators.legs import (
+    AfterCommit,
+    FallbackPolicy,
+    Leg,
+    falling_back,
+    may_ask_elsewhere,
+    next_place,
+    with_others,
+)
 from rxlapce.operators.verdict import was_sent
 from rxlapce.tokens import Finish, FinishKind, Reasoning, Seam, SeamWord, StreamToken, Text, Usage, UsageReport
 from rxlapce.usage import total_usage
@@ -28,9 +36,10 @@ def fallback(
         result:    ------(a)--b--F|             --a--b----(Sc)-F|      after_commit: continue; S is the seam
 
     Before the first token that anybody sees, a failure that may be another's success (`may_ask_elsewhere`) opens the
-    next leg at once. What is wrong with the request itself goes on as it is. If all fail, the error is the first leg's
-    whose request was sent, else the first leg's; its message tells of the others. Usage reports before that token are
-    held, the last one only, and those of a failed attempt are thrown away.
+    next leg at once (`next_place`: another key of the same model, if it is the key's fault). What is wrong with the
+    request itself goes on as it is. If all fail, the error is the first leg's whose request was sent, else the first
+    leg's; its message tells of the others. Usage reports before that token are held, the last one only, and those of a
+    failed attempt are thrown away.
 
     After it, `policy.after_commit` decides.
 
@@ -119,7 +128,7 @@ class _Fallback:
     def open(self, place: int, word: SeamWord | None = None, continuation: Continuation | None = None) -> None:
         leg = self.legs[place]
         if self.exchange is not None:
-            self.exchange.provider, self.exchange.model = leg.provider, leg.model
+            self.exchange.provider, self.exchange.model, self.exchange.key = leg.provider, leg.model, leg.key
         run = self.run = _Run(self, place, word, continuation)
         try:
             source = leg.open(continuation)
@@ -135,37 +144,37 @@ class _Fallback:
             self.usages.append(run.ongoing.usage)
             self.cause = self.cause or error
             self.broken = run.leg, error
-        asked = run.continuation
+        asked, place = run.continuation, next_place(self.legs, run.place, error)
         if asked is not None and asked.prefill and run.was_refused(error):
             # Whatever it said: there are many wordings, and the prefill is what is new about the request.
             self.open(run.place, run.word, Continuation(text=asked.text, prefill=False))
-        elif run.place + 1 == len(self.legs) or not (
+        elif place is None or not (
             may_ask_elsewhere(error, self.policy) or (asked is not None and run.was_refused(error))
         ):
             self.give_up(error)
         elif self.cause is None:
-            self.tell(run.place + 1, error)
-            self.open(run.place + 1)
+            self.tell(run.leg, place, error)
+            self.open(place)
         else:
-            self.go_on(run.place + 1, error)
+            self.go_on(run.leg, place, error)
 
-    def go_on(self, place: int, error: Exception) -> None:
+    def go_on(self, left: Leg, place: int, error: Exception) -> None:
         """Open the next leg for a reader who has a part of the answer, if the policy has it so."""
         delivered, after = self.delivered, self.policy.after_commit
         if after is AfterCommit.FAIL or (after is AfterCommit.CONTINUE and not delivered.can_go_on):
             self.give_up(error)
         elif after is AfterCommit.RESTART or not delivered.text.strip():
-            self.tell(place, error, SeamWord.RESTART)
+            self.tell(left, place, error, SeamWord.RESTART)
             self.open(place, SeamWord.RESTART)
         else:
             word = SeamWord.REWIND if delivered.has_calls else SeamWord.CONTINUE
-            self.tell(place, error, word)
+            self.tell(left, place, error, word)
             self.open(place, word, Continuation(text=delivered.text, prefill=self.legs[place].accepts_prefill))
 
-    def tell(self, place: int, error: Exception, seam: str = "") -> None:
+    def tell(self, left: Leg, place: int, error: Exception, seam: str = "") -> None:
         """Let who watches the request know that the next leg is opened, and why."""
         if self.exchange is not None:
-            self.exchange.tell(falling_back(self.legs[place - 1], self.legs[place], error, seam))
+            self.exchange.tell(falling_back(left, self.legs[place], error, seam))
 
     def answered(self, leg: Leg) -> None:
         """Let them know that the answer is whole, before its reader knows."""
@@ -336,15 +345,12 @@ class _Run:
 
     def finish(self, token: Finish) -> None:
         parent = self.fallback
-        if (
-            token.kind is FinishKind.CONTENT_FILTER
-            and not self.committed
-            and parent.policy.on_content_filter
-            and self.place + 1 < len(parent.legs)
-        ):
+        if token.kind is FinishKind.CONTENT_FILTER and not self.committed and parent.policy.on_content_filter:
             said = f"the answer was withheld by a content filter ({token.raw or token.kind})"
-            self.on_error(ProviderError(ErrorKind.CONTENT_FILTER, said, provider=self.leg.provider))
-            return
+            withheld = ProviderError(ErrorKind.CONTENT_FILTER, said, provider=self.leg.provider)
+            if next_place(parent.legs, self.place, withheld) is not None:
+                self.on_error(withheld)
+                return
         self.deliver(*self.rest_of_overlap())
         self.commit()
         if not self.ended:

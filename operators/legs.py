@@ -7,13 +7,24 @@ from typing import Final
 
 from reactivex import Observable
 
-from rxlapce.errors import ErrorKind, ProviderError, Retry
+from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.happenings import FallingBack
 from rxlapce.operators.continuation import Continuation
+from rxlapce.operators.verdict import OF_KEY
 from rxlapce.registry import check_ranges, option
 from rxlapce.tokens import SeamWord, StreamToken
 
-__all__ = ["AfterCommit", "FallbackPolicy", "Leg", "SeamWord", "falling_back", "may_ask_elsewhere", "with_others"]
+__all__ = [
+    "AfterCommit",
+    "FallbackPolicy",
+    "Leg",
+    "SeamWord",
+    "falling_back",
+    "may_ask_elsewhere",
+    "may_ask_other_key",
+    "next_place",
+    "with_others",
+]
 
 
 class AfterCommit(StrEnum):
@@ -52,7 +63,7 @@ class FallbackPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """One of the models to ask, in order.
+    """One of the models to ask, in order; or one of the `key`s by which a model is asked, then by its name.
 
     `open(None)` gives the answer from its beginning as a cold Observable, `open(continuation)` the rest of one; a
     `retry_stream` belongs in there. `accepts_prefill`: whether the model goes on with an assistant's turn.
@@ -62,11 +73,17 @@ class Leg:
     model: str
     open: Callable[[Continuation | None], Observable[StreamToken]]
     accepts_prefill: bool = False
+    key: str = ""
 
     @property
     def name(self) -> str:
-        """`provider/model`."""
-        return f"{self.provider}/{self.model}"
+        """`provider/model`, and the key where there are several."""
+        name = f"{self.provider}/{self.model}"
+        return f"{name} by key {self.key}" if self.key else name
+
+    def differs_by_key(self, other: "Leg") -> bool:
+        """Whether it is the same model, asked by another key."""
+        return bool(self.key) and (self.provider, self.model) == (other.provider, other.model)
 
 
 #: These are about one provider's account or one model's window, whatever is said of retries.
@@ -80,6 +97,31 @@ def may_ask_elsewhere(error: Exception, policy: FallbackPolicy) -> bool:
     if error.kind is ErrorKind.CONTENT_FILTER:
         return policy.on_content_filter
     return error.kind in ELSEWHERE or error.retry is not Retry.NEVER
+
+
+def may_ask_other_key(error: Exception) -> bool:
+    """Whether the same model, asked by another key of its provider, may answer what ended in `error`.
+
+    So it is with all that is about an account (refused, out of credit, over a quota or a limit), and with what was not
+    even sent: a key's own quota or circuit holds nothing against the others. An outage is everybody's.
+    """
+    if not isinstance(error, ProviderError):
+        return False
+    if error.phase is Phase.ADMIT:
+        return error.kind not in (ErrorKind.BAD_REQUEST, ErrorKind.CANCELLED)
+    return error.retry is Retry.OTHER_KEY or error.kind in OF_KEY or error.kind is ErrorKind.RATE_LIMIT
+
+
+def next_place(legs: Sequence[Leg], place: int, error: Exception) -> int | None:
+    """Which of `legs` to open when the one at `place` ended in `error`; None if none is left.
+
+    The next one, but no other key of the same model where that would fail of the same.
+    """
+    failed, following = legs[place], place + 1
+    if not may_ask_other_key(error):
+        while following < len(legs) and failed.differs_by_key(legs[following]):
+            following += 1
+    return following if following < len(legs) else None
 
 
 def falling_back(left: Leg, leg: Leg, error: Exception, seam: str) -> FallingBack:

@@ -106,6 +106,7 @@ def retry_stream(
     budget: RetryBudget | None = None,
     random: Callable[[], float] = _random.random,
     exchange: Exchange | None = None,
+    again: Callable[[Exception], bool] = may_ask_again,
 ) -> Callable[[Observable[StreamToken]], Observable[StreamToken]]:
     """Hand tokens on; subscribe again if the source fails before the first of them that anybody would see.
 
@@ -115,11 +116,11 @@ def retry_stream(
     Any token but a `UsageReport` commits the attempt: from then on everything passes through, errors too. Before it,
     the last usage report is held (a later one replaces an earlier one), and thrown away if the attempt fails.
 
-    An error is retried if it says so (`Retry.SAME`), is none of `HOPELESS`, and the provider did answer
-    (`may_ask_again`), at most `policy.max_attempts` times in all; the provider's last error goes on unchanged, also if
-    a breaker or a gate has refused an attempt since. It goes on at once,
-    with its `retry_after_s`, where the wait would reach past the deadline, and where `budget` is spent. The wait is
-    never shorter than `Retry-After`.
+    An error is retried if `again` has it so; by default if it says so (`Retry.SAME`), is none of `HOPELESS`, and the
+    provider did answer (`may_ask_again`); at most `policy.max_attempts` times in all. The provider's last error goes on
+    unchanged, also if a breaker or a gate has refused an attempt since. It goes on at once, with its `retry_after_s`,
+    where the wait would reach past the deadline, and where `budget` is spent. The wait is never shorter than
+    `Retry-After`.
 
     Disposing ends the attempt or the wait under way; nothing is subscribed after it. Each attempt is noted in
     `exchange.attempts` at its `Finish`, else as it ends, and who watches the exchange is told of each that follows an
@@ -130,7 +131,7 @@ def retry_stream(
 
     def retried(source: Observable[StreamToken]) -> Observable[StreamToken]:
         def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
-            return _Retrying(source, chosen, budget, random, exchange, receiver, scheduler).start()
+            return _Retrying(source, chosen, budget, random, exchange, again, receiver, scheduler).start()
 
         return Stage(on_subscribe)
 
@@ -141,6 +142,7 @@ class _Retrying:
     """One subscription: the attempt under way, or the timer until the next."""
 
     __slots__ = (
+        "again",
         "attempt",
         "budget",
         "clock",
@@ -164,10 +166,12 @@ class _Retrying:
         budget: RetryBudget | None,
         random: Callable[[], float],
         exchange: Exchange | None,
+        again: Callable[[Exception], bool],
         receiver: Receiver[StreamToken],
         scheduler: SchedulerBase | None,
     ) -> None:
         self.source = source
+        self.again = again
         self.policy = policy
         self.budget = budget
         self.random = random
@@ -201,7 +205,7 @@ class _Retrying:
 
         Not for one that was refused: it was not sent, and to send it then is not to send it twice.
         """
-        if self.failed >= self.policy.max_attempts or not may_ask_again(error):
+        if self.failed >= self.policy.max_attempts or not self.again(error):
             return None
         asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
         wait_s = self.policy.wait_s(self.failed, asked_s, self.random)

@@ -101,7 +101,8 @@ class Attempt:
 
     `number` counts an exchange's attempts from 1. `started_s` is of the scheduler's clock, `took_s` seconds from then
     to that. `tokens` counts all kinds; `usage` is the last that was told, whether or not the answer was used. An
-    attempt that has not `finished` and has no `error_kind` was cancelled.
+    attempt that has not `finished` and has no `error_kind` was cancelled. `key` is the name of the key that was asked
+    by, "" where it has none.
     """
 
     number: int
@@ -115,6 +116,7 @@ class Attempt:
     error_kind: ErrorKind | None = None
     phase: Phase | None = None
     status: int | None = None
+    key: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,7 +126,8 @@ class Exchange:
     `flow` gates the reads of the provider's socket. `last_read_s` is the loop's clock at the last read that brought
     bytes (any bytes: keep-alives too), set once a read, so that timeouts and gaps need no clock call a token. What
     the HTTP client learned is of the last attempt; `attempts` has them all, as far as they have ended. `user` is who
-    asks, as the system proves it; `client` is the program, as it calls itself; "" where there is none.
+    asks, as the system proves it; `client` is the program, as it calls itself; `key` is the name of the provider's key
+    that is asked by; `transport` the way by which the client's frames go; "" where there is none.
 
     `connect_s` is a limit on connecting, in seconds, where it is stricter than the HTTP client's own. `reads` and
     `bytes_read` only grow, over all attempts: who asks for one attempt's compares with what they were before it.
@@ -138,6 +141,8 @@ class Exchange:
     client: str = ""
     provider: str = ""
     model: str = ""
+    key: str = ""
+    transport: str = ""
     flow: FlowControl = field(default_factory=FlowControl)
     last_read_s: float = 0.0
     bytes_read: int = 0

@@ -3,7 +3,7 @@
 import difflib
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
@@ -17,20 +17,39 @@ NO_NEEDS: Final = Needs(images=False, tools=False, prompt_tokens=0, answer_token
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who answers, and by which of its models."""
+    """Who answers, and by which of its models; `keyed` says that the provider is asked by one of several keys."""
 
     provider: Provider
     model: str
+    keyed: bool = False
 
     @property
     def name(self) -> str:
         """`provider/model`."""
         return f"{self.provider.name}/{self.model}"
 
+    @property
+    def key(self) -> str | None:
+        """The name of the key that is asked by, where there are several."""
+        return self.provider.key if self.keyed else None
+
+    @property
+    def label(self) -> str:
+        """`name`, and the key where there are several."""
+        return self.name if self.key is None else f"{self.name} by key {self.key}"
+
+    def by_each_key(self) -> "tuple[Route, ...]":
+        """The route by each key of its provider, in their order; itself, if there is one."""
+        accounts = self.provider.accounts
+        return tuple(Route(account, self.model, keyed=True) for account in accounts) or (self,)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedRoute:
-    """One of the models that are asked, as its target describes it, and why it stands where it does."""
+    """One of the models that are asked, as its target describes it, and why it stands where it does.
+
+    Where a provider has several keys, a model of its is asked by one after the other, each of which has a place.
+    """
 
     route: Route
     target: Target
@@ -48,6 +67,17 @@ class Plan:
     alias: Alias | None
     routes: tuple[PlannedRoute, ...]
     left_out: tuple[tuple[Target, str], ...] = ()
+
+    @property
+    def has_others(self) -> bool:
+        """Whether more than one model is asked, by however many keys."""
+        return len({planned.route.name for planned in self.routes}) > 1
+
+    def left_after(self, place: int) -> tuple[bool, bool]:
+        """Whether another model is left behind the route at `place`; and whether another key of the same model is."""
+        name = self.routes[place].route.name
+        left = [planned.route.name for planned in self.routes[place + 1 :]]
+        return any(other != name for other in left), name in left
 
     @property
     def how(self) -> str:
@@ -141,6 +171,16 @@ class Router:
         alias = self.aliases.get(name)
         return self._resolve(name if alias is None else alias.targets[0].model)
 
+    def names_of(self, name: str) -> tuple[str, ...]:
+        """The names by which a request for `name` is known: this, and where it is no alias its model's whole name."""
+        if name in self.aliases:
+            return (name,)
+        try:
+            whole = self._resolve(name).name
+        except ProviderError:  # told by who plans it
+            return (name,)
+        return (name,) if whole == name else (name, whole)
+
     def plan(self, name: str, needs: Needs = NO_NEEDS, state: RouteState | None = None) -> Plan:
         """Who is asked by the name `name` for a request with such `needs`, as things stand.
 
@@ -154,19 +194,20 @@ class Router:
         alias = self.aliases.get(name)
         if alias is None:
             route = self._resolve(name)
-            why = _though(_named(name, route), told.obstacle(route))
-            return Plan(name, None, (PlannedRoute(route, Target(model=name), why),))
+            why = _though(_named(name, route), _obstacle(route, told))
+            return Plan(name, None, _by_keys(PlannedRoute(route, Target(model=name), why), told))
         fit, left_out = self._fit(alias, needs)
         if not fit:
             raise self._nobody(name, left_out)
-        ordered = [(*one, told.obstacle(one[1])) for one in self._ordered(alias, fit, told)]
+        ordered = [(*one, _obstacle(one[1], told)) for one in self._ordered(alias, fit, told)]
         free = [PlannedRoute(route, target, why) for target, route, why, obstacle in ordered if obstacle is None]
         hindered = [
             PlannedRoute(route, target, f"{why}, but behind the others: {obstacle}" if free else _though(why, obstacle))
             for target, route, why, obstacle in ordered
             if obstacle is not None
         ]
-        return Plan(name, alias, (*free, *hindered), left_out)
+        routes = tuple(route for planned in (*free, *hindered) for route in _by_keys(planned, told))
+        return Plan(name, alias, routes, left_out)
 
     def provider(self, name: str) -> Provider:
         """The provider of that name. Raises `ProviderError` of kind `bad_request` in phase `admit`."""
@@ -256,6 +297,31 @@ class Router:
         return ProviderError(
             ErrorKind.BAD_REQUEST, f"no model of {name!r} takes this request: {reasons}", phase=Phase.ADMIT
         )
+
+
+def _obstacle(route: Route, state: RouteState) -> str | None:
+    """Why the model can hardly answer by any of its keys."""
+    obstacles = [state.obstacle(each) for each in route.by_each_key()]
+    return None if None in obstacles else obstacles[0]
+
+
+def _by_keys(planned: PlannedRoute, state: RouteState) -> tuple[PlannedRoute, ...]:
+    """The route by each of its keys: in their order, but those that can hardly answer behind the others."""
+    routes = planned.route.by_each_key()
+    if len(routes) == 1:
+        return (planned,)
+    found = [(route, state.obstacle(route)) for route in routes]
+    free = [route for route, obstacle in found if obstacle is None]
+    ordered = [(route, "") for route in free]
+    ordered += [(route, f", though {obstacle}" if free else "") for route, obstacle in found if obstacle is not None]
+    return tuple(
+        replace(planned, route=route, why=f"{planned.why}; by {_nth(place)} key, {route.key}{though}")
+        for place, (route, though) in enumerate(ordered)
+    )
+
+
+def _nth(place: int) -> str:
+    return "its" if place == 0 else "its next"
 
 
 def _named(name: str, route: Route) -> str:
