@@ -1,13 +1,17 @@
 """How full the stages of all streams are: looked at when asked, and nothing is counted for it in between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
 
 from rxlapce.flow import FlowControl
 from rxlapce.operators.backpressure import BufferStats
+
+#: Streams between two places where `StageGauges.gather` can be left for something else.
+BREATH_STREAMS: Final = 128
 
 
 @dataclass(slots=True)
@@ -89,13 +93,23 @@ class StageGauges:
 
     def collect(self) -> dict[str, StageReading]:
         """How it stands now, by stage. Linear in the streams that run."""
+        (collected,) = (readings for readings in self.gather() if readings is not None)
+        return collected
+
+    def gather(self) -> Iterator[dict[str, StageReading] | None]:
+        """The same, at last, for who has something else to do in between: before it comes None, again and again.
+
+        Between two steps are `BREATH_STREAMS` streams at most; one that ends meanwhile is told as it stood at its end.
+        """
         collected = {
             stage: StageReading(
                 closings=ended.closings, pauses=ended.pauses, dropped=ended.dropped, coalesced=ended.coalesced
             )
             for stage, ended in self._ended.items()
         }
-        for watched in self._watched:
+        for number, watched in enumerate(tuple(self._watched), 1):
             watched.read_into(collected[watched.stage])
             watched.look_into(collected[watched.stage])
-        return collected
+            if number % BREATH_STREAMS == 0:
+                yield None
+        yield collected

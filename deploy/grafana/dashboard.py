@@ -174,7 +174,15 @@ ROWS: Final[dict[str, list[Panel]]] = {
         Panel(
             "Retries", "reqps", {NAME: rate("rxlapce_retries_total", PM)}, about="By the model that was asked again."
         ),
-        Panel("Fallbacks", "reqps", {NAME: rate("rxlapce_fallbacks_total", PM)}, about="By the model that was left."),
+        Panel(
+            "Fallbacks",
+            "reqps",
+            {
+                f"{NAME}, another model": rate("rxlapce_fallbacks_total", PM),
+                f"{NAME}, another key": rate("rxlapce_key_switches_total", PM),
+            },
+            about="By the model that was left.",
+        ),
         Panel(
             "Retry budget",
             "none",
@@ -186,7 +194,11 @@ ROWS: Final[dict[str, list[Panel]]] = {
         Panel(
             "Circuits that are not closed",
             "none",
-            {f"{NAME} {{{{state}}}}": f'max by ({PM}, state) (rxlapce_breaker_state{{{MODEL},state!="closed"}})'},
+            {
+                f"{NAME} {{{{key}}}} {{{{state}}}}": (
+                    f'max by ({PM}, key, state) (rxlapce_breaker_state{{{MODEL},state!="closed"}})'
+                )
+            },
             kind="state-timeline",
         ),
         Panel(

@@ -18,7 +18,7 @@ from rxlapce.routing.health import Usability
 from rxlapce.routing.traffic import Traffic
 from rxlapce.telemetry import metrics_families as told
 from rxlapce.telemetry.metrics_families import Buckets, Family, Reading
-from rxlapce.telemetry.metrics_labels import OTHER
+from rxlapce.telemetry.metrics_labels import OTHER, FirstCome
 from rxlapce.telemetry.metrics_requests import RequestCounts, cumulative
 from rxlapce.telemetry.settings import MetricsSettings
 
@@ -38,6 +38,8 @@ BOUNDS: Final = (
 BREAKER_STATES: Final = (State.CLOSED.value, State.HALF_OPEN.value, State.OPEN.value)
 #: Whose quotas there are. A model's are counted by its name; those of users and clients have these words before theirs.
 SCOPES: Final = ("user", "client")
+#: A configuration has a handful.
+MAX_KEYS: Final = 64
 #: Breakers, limits or sessions between two places where a reading can be left for something else.
 BREATH: Final = 64
 
@@ -65,6 +67,7 @@ class DaemonMetrics:
         self.settled = self.requests.settled
         self._daemon = daemon
         self._traffics = traffics
+        self._keys = FirstCome(MAX_KEYS)
         self._process = ProcessCollector(registry=None)
 
     def read(self) -> Reading:
@@ -82,6 +85,7 @@ class DaemonMetrics:
         yield
         self._read_process(reading)
         yield
+        yield from self._read_stages(reading)
         yield from self._read_clients(reading)
         yield from self._read_models(reading, traffics)
         yield from self._read_breakers(reading, traffics)
@@ -102,19 +106,23 @@ class DaemonMetrics:
         reading.add(told.HELD_LIMIT, daemon.held.limits.max_request_bytes)
         for bound in BOUNDS:
             reading.add(told.REFUSALS, daemon.refused[bound], bound)
-        for stage, found in daemon.stages.collect().items():
-            for family, value in (
-                (told.STAGE_STREAMS, found.streams),
-                (told.QUEUED, found.queued),
-                (told.MOST_QUEUED, found.most_queued),
-                (told.CREDIT, found.credit),
-                (told.GATES_CLOSED, found.gates_closed),
-                (told.GATE_CLOSINGS, found.closings),
-                (told.PAUSES, found.pauses),
-                (told.DROPPED, found.dropped),
-                (told.COALESCED, found.coalesced),
-            ):
-                reading.add(family, value, stage)
+
+    def _read_stages(self, reading: Reading) -> Iterator[None]:
+        for readings in self._daemon.stages.gather():
+            yield
+            for stage, found in (readings or {}).items():
+                for family, value in (
+                    (told.STAGE_STREAMS, found.streams),
+                    (told.QUEUED, found.queued),
+                    (told.MOST_QUEUED, found.most_queued),
+                    (told.CREDIT, found.credit),
+                    (told.GATES_CLOSED, found.gates_closed),
+                    (told.GATE_CLOSINGS, found.closings),
+                    (told.PAUSES, found.pauses),
+                    (told.DROPPED, found.dropped),
+                    (told.COALESCED, found.coalesced),
+                ):
+                    reading.add(family, value, stage)
 
     def _read_process(self, reading: Reading) -> None:
         for metric in self._process.collect():
@@ -167,33 +175,35 @@ class DaemonMetrics:
         yield
         for labels, totals in found.items():
             _tell_model(reading, labels, totals)
-            retries, fallbacks = self.requests.tried(*labels)
-            reading.add(told.RETRIES, retries, *labels)
-            reading.add(told.FALLBACKS, fallbacks, *labels)
+            tried = self.requests.tried(*labels)
+            reading.add(told.RETRIES, tried.retries, *labels)
+            reading.add(told.KEY_SWITCHES, tried.key_switches, *labels)
+            reading.add(told.FALLBACKS, tried.fallbacks, *labels)
             reading.add(told.REQUESTS_WAITING, max(0, under_way[labels] - totals.running), *labels)
             yield
 
     def _read_breakers(self, reading: Reading, traffics: Sequence[Traffic]) -> Iterator[None]:
-        states: dict[Labels, int] = {}
+        states: dict[tuple[str, str, str], int] = {}
         openings, refusals = Counter[Labels](), Counter[Labels]()
         for breakers in _each(traffic.breakers for traffic in traffics):
-            for number, ((provider, model, _), breaker) in enumerate(breakers, 1):
-                labels = self.models.of(provider, model)
+            for number, ((provider, model, key), breaker) in enumerate(breakers, 1):
+                labels = (*self.models.of(provider, model), "" if key is None else self._keys.label(key))
                 states[labels] = max(states.get(labels, 0), _badness(breaker.state))
                 if number % BREATH == 0:
                     yield
             for (provider, model), counted in breakers.openings().items():
-                labels = self.models.of(provider, model)
-                openings[labels] += counted.opened
-                refusals[labels] += counted.refused
+                of_model = self.models.of(provider, model)
+                openings[of_model] += counted.opened
+                refusals[of_model] += counted.refused
             yield
-        for number, labels in enumerate({**states, **openings}, 1):
+        for number, (labels, worst) in enumerate(states.items(), 1):
             for badness, state in enumerate(BREAKER_STATES):
-                reading.add(told.BREAKER_STATE, int(states.get(labels, 0) == badness), *labels, state)
-            reading.add(told.BREAKER_OPENINGS, openings[labels], *labels)
-            reading.add(told.BREAKER_REFUSALS, refusals[labels], *labels)
+                reading.add(told.BREAKER_STATE, int(worst == badness), *labels, state)
             if number % BREATH == 0:
                 yield
+        for of_model, opened in openings.items():
+            reading.add(told.BREAKER_OPENINGS, opened, *of_model)
+            reading.add(told.BREAKER_REFUSALS, refusals[of_model], *of_model)
 
     # -- limits, budget, health ---------------------------------------------------------------------------------------
 
@@ -223,7 +233,7 @@ class DaemonMetrics:
         scope, space, _ = key.partition(" ")
         if space and scope in SCOPES:
             return scope, "", ""
-        provider, slash, model = key.partition("/")
+        provider, slash, model = key.partition(" by key ")[0].partition("/")
         if not slash:  # the models of a provider share it, or it is where the gate counts the rest
             return "model", "" if key == OTHER else self.models.of(provider, OTHER)[0], ""
         return ("model", *self.models.of(provider, model))

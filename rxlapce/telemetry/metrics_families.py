@@ -127,13 +127,16 @@ ERRORS: Final = _counter("errors", "Attempts at a model that failed, by the kind
 # -- what is done when a provider fails --------------------------------------------------------------------------------
 
 RETRIES: Final = _counter(
-    "retries", "Attempts after a request's first one at a model, of requests that ended.", *_MODEL
+    "retries", "Attempts at the model and by the key that were asked before, of requests that ended.", *_MODEL
 )
 FALLBACKS: Final = _counter("fallbacks", "Requests that left a model for the next one of their plan.", *_MODEL)
 RETRIES_LEFT: Final = _gauge("retry_budget_left", "Retries that the daemon's budget has left now.")
 RETRIES_REFUSED: Final = _counter("retry_budget_refusals", "Retries that the daemon's budget did not have.")
+KEY_SWITCHES: Final = _counter(
+    "key_switches", "Attempts at the model that was asked before, by another key of its provider's.", *_MODEL
+)
 BREAKER_STATE: Final = _gauge(
-    "breaker_state", "1 for the state that a model's circuit breaker is in, 0 for the others.", *_MODEL, "state"
+    "breaker_state", "1 for the state that a model's circuit breaker is in, 0 for the others.", *_MODEL, "key", "state"
 )
 BREAKER_OPENINGS: Final = _counter("breaker_openings", "How often a model's circuit breaker opened.", *_MODEL)
 BREAKER_REFUSALS: Final = _counter("breaker_refusals", "Attempts that an open circuit breaker kept back.", *_MODEL)

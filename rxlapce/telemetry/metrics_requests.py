@@ -1,6 +1,7 @@
 """What is counted of requests when they have ended: by user, and what was tried on the way."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -18,11 +19,23 @@ OUTCOMES: Final = ("completed", "failed", "disposed")
 USAGE: Final = ("input", "cached_input", "cache_write", "output", "reasoning")
 
 
+@dataclass(slots=True)
+class Tried:
+    """What came after attempts at a model that gave no whole answer."""
+
+    retries: int = 0
+    """The same again."""
+    key_switches: int = 0
+    """The same by another key."""
+    fallbacks: int = 0
+    """Another model."""
+
+
 class RequestCounts:
     """Counts requests as they end: `settled` is an `OnSettled`. It costs some microseconds a request, and never raises.
 
-    An attempt at the model that was asked before is a retry, one at another a fallback, counted for the model that was
-    left. At most `max_users` users are told apart. Memory: some numbers a user and a model, within their bounds.
+    What came after an attempt (see `Tried`) is counted for the model of that attempt. At most `max_users` users are
+    told apart. Memory: some numbers a user and a model, within their bounds.
     """
 
     def __init__(self, settings: MetricsSettings, models: ModelLabels | None = None) -> None:
@@ -31,8 +44,7 @@ class RequestCounts:
         self._requests: dict[str, dict[str, int]] = {}
         self._usage: dict[str, dict[str, int]] = {}
         self._errors = dict.fromkeys((kind.value for kind in ErrorKind), 0)
-        self._retries: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._fallbacks: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._tried: defaultdict[tuple[str, str], Tried] = defaultdict(Tried)
         self._durations = [0] * (len(told.DURATION_BOUNDS) + 1)
         self._duration_sum_s = 0.0
 
@@ -49,9 +61,13 @@ class RequestCounts:
             if attempt.usage is not None:
                 _add(usage, attempt.usage)
         for before, after in pairwise(settled.attempts):
-            left = self.models.of(before.provider, before.model)
-            again = (before.provider, before.model) == (after.provider, after.model)
-            (self._retries if again else self._fallbacks)[left] += 1
+            tried = self._tried[self.models.of(before.provider, before.model)]
+            if (before.provider, before.model) != (after.provider, after.model):
+                tried.fallbacks += 1
+            elif before.key != after.key:
+                tried.key_switches += 1
+            else:
+                tried.retries += 1
 
     def _took(self, took_s: float) -> None:
         place = sum(took_s > bound for bound in told.DURATION_BOUNDS)
@@ -70,9 +86,9 @@ class RequestCounts:
             reading.add(told.REQUEST_ERRORS, count, kind)
         reading.add(told.REQUEST_DURATION, Buckets(cumulative(self._durations), self._duration_sum_s))
 
-    def tried(self, provider: str, model: str) -> tuple[int, int]:
-        """The retries at a model, and the fallbacks from it, by its labels."""
-        return self._retries.get((provider, model), 0), self._fallbacks.get((provider, model), 0)
+    def tried(self, provider: str, model: str) -> Tried:
+        """What came after attempts at a model, by its labels."""
+        return self._tried.get((provider, model), Tried())
 
 
 def cumulative(counts: list[int]) -> list[int]:

@@ -15,6 +15,7 @@ from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.operators.breaker import BreakerSettings
+from rxlapce.operators.concurrency import Slots
 from rxlapce.operators.retry import RetryPolicy
 from rxlapce.operators.tap import StreamStats
 from rxlapce.routing.health import HealthMonitor
@@ -119,7 +120,7 @@ async def test_retries_errors_and_an_open_breaker_are_told_by_model(simulator: S
     assert of(reading, told.ERRORS) == {(*labels, "overloaded"): 2}
     assert of(reading, told.STREAMS) == {(*labels, "failed"): 2}
     assert of(reading, told.RETRIES)[labels] >= 1
-    assert of(reading, told.BREAKER_STATE) == {(*labels, "open"): 1}
+    assert of(reading, told.BREAKER_STATE) == {(*labels, "", "open"): 1}
     assert of(reading, told.BREAKER_OPENINGS) == {labels: 1}
     assert of(reading, told.BREAKER_REFUSALS)[labels] >= 1
     assert of(reading, told.REQUEST_ERRORS) == {("overloaded",): 2}
@@ -222,9 +223,32 @@ async def test_models_beyond_the_bound_are_told_together(daemon: Daemon) -> None
         ("acme", OTHER, "completed"): 38,
     }
     assert of(reading, told.BREAKER_STATE) == {
-        ("acme", "m0", "closed"): 1,
-        ("acme", "m1", "closed"): 1,
-        ("acme", OTHER, "open"): 1,  # the worst of them
+        ("acme", "m0", "", "closed"): 1,
+        ("acme", "m1", "", "closed"): 1,
+        ("acme", OTHER, "", "open"): 1,  # the worst of them
+    }
+
+
+async def test_a_model_has_a_circuit_for_each_key_and_its_waits_together(daemon: Daemon) -> None:
+    traffic = Traffic(RoutingSettings())
+    for _ in range(5):
+        traffic.breakers.get("acme", "m", "work").ask().fail(DOWN)
+    traffic.breakers.get("acme", "m", "spare").ask()
+    slots = traffic.slots[1] = Slots(1)
+    for key in ("acme/m by key work", "acme/m by key spare", "acme by key work", "acme", "user ada", "client x", OTHER):
+        slots.waits.tell(key, 0.5)
+    reading = DaemonMetrics(daemon, lambda: [traffic]).read()
+    assert of(reading, told.BREAKER_STATE) == {
+        ("acme", "m", "work", "open"): 1,
+        ("acme", "m", "spare", "closed"): 1,
+    }
+    assert of(reading, told.BREAKER_OPENINGS) == {("acme", "m"): 1}
+    assert of(reading, told.LIMIT_WAITS) == {
+        ("streams", "model", "acme", "m"): 2,
+        ("streams", "model", "acme", ""): 2,
+        ("streams", "user", "", ""): 1,
+        ("streams", "client", "", ""): 1,
+        ("streams", "model", "", ""): 1,
     }
 
 

@@ -5,7 +5,7 @@ from reactivex.testing import TestScheduler
 
 from rxlapce.flow import FlowControl
 from rxlapce.operators.backpressure import BufferStats, Policy, buffer_with_backpressure
-from rxlapce.operators.stages import StageGauges, StageReading
+from rxlapce.operators.stages import BREATH_STREAMS, StageGauges, StageReading
 from rxlapce.tokens import StreamToken, Text
 
 
@@ -79,3 +79,17 @@ def test_a_buffer_at_work_is_seen_as_it_stands() -> None:
     assert got == [Text("2"), Text("3"), Text("4")]
     subscription.dispose()
     watching.dispose()
+
+
+def test_what_ends_between_two_steps_of_gathering_is_counted_once() -> None:
+    gauges = StageGauges()
+    watching = [gauges.watch("sink", buffer=BufferStats(queued=1, pauses=2)) for _ in range(2 * BREATH_STREAMS + 1)]
+    steps = gauges.gather()
+    assert next(steps) is None
+    for stream in (watching[0], watching[-1]):
+        stream.dispose()
+    gauges.watch("sink", buffer=BufferStats(pauses=1000))
+    *_, told = steps
+    assert told is not None
+    assert told["sink"].pauses == 2 * len(watching)
+    assert gauges.collect()["sink"].pauses == 2 * len(watching) + 1000

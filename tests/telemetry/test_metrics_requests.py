@@ -8,7 +8,7 @@ from rxlapce.telemetry import metrics_families as told
 from rxlapce.telemetry.hooks import Settled
 from rxlapce.telemetry.metrics_families import Buckets, Family, Reading
 from rxlapce.telemetry.metrics_labels import OTHER
-from rxlapce.telemetry.metrics_requests import RequestCounts
+from rxlapce.telemetry.metrics_requests import RequestCounts, Tried
 from rxlapce.telemetry.settings import MetricsSettings
 from rxlapce.tokens import Usage
 
@@ -81,10 +81,17 @@ def test_the_same_model_again_is_a_retry_and_another_one_a_fallback_from_the_one
     counts = RequestCounts(MetricsSettings(models=("a/*",)))
     counts.settled(replace(SETTLED, attempts=tuple(map(attempt, ("a/m", "a/m", "a/m", "a/n", "b/m", "b/m")))))
     counts.settled(replace(SETTLED, attempts=(attempt("a/m"),)))
-    assert counts.tried("a", "m") == (2, 1)
-    assert counts.tried("a", "n") == (0, 1)
-    assert counts.tried("b", OTHER) == (1, 0)
-    assert counts.tried("c", "never asked") == (0, 0)
+    assert counts.tried("a", "m") == Tried(retries=2, fallbacks=1)
+    assert counts.tried("a", "n") == Tried(fallbacks=1)
+    assert counts.tried("b", OTHER) == Tried(retries=1)
+    assert counts.tried("c", "never asked") == Tried()
+
+
+def test_the_same_model_by_another_key_is_neither() -> None:
+    counts = RequestCounts(MetricsSettings())
+    keys = ("work", "work", "spare")
+    counts.settled(replace(SETTLED, attempts=tuple(replace(attempt("a/m"), key=key) for key in keys)))
+    assert counts.tried("a", "m") == Tried(retries=1, key_switches=1)
 
 
 def test_durations_are_in_the_bucket_whose_bound_they_do_not_exceed() -> None:
