@@ -60,7 +60,10 @@ def schema() -> Schema:
         "title": "rxlapce",
         "description": "What `rxlapce serve --config` reads; see docs/config.md.",
         **_mapping({name: {"description": said, **made[name]()} for name, said in SECTIONS.items() if name in made}),
-        "$defs": {"reference": _reference(), "quota": settings_schema(Quota(), without=("shared",))},
+        "$defs": {
+            "reference": _reference(),
+            "quota": {"title": "quota", **settings_schema(Quota(), without=("shared",))},
+        },
     }
 
 
@@ -165,14 +168,14 @@ def _without_defaults(properties: Mapping[str, Schema]) -> dict[str, Schema]:
 
 def _limits() -> Schema:
     quota: Schema = {"$ref": "#/$defs/quota"}
-    shared = settings_schema(Quota())
-    by_name: Mapping[str, Schema] = {
+    shared = {"title": "quota", **settings_schema(Quota())}
+    each: Mapping[str, Schema] = {
+        "default": {"title": "quota", **settings_schema(_BASE.admission.default)},
         "providers": _named(shared),
         "models": _named(quota, pattern="^[^/]+/.+$"),
         "users": _named(quota),
     }
-    quotas = {name: {"description": said, **by_name.get(name, quota)} for name, said in QUOTAS.items()}
-    quotas["default"] = {"description": QUOTAS["default"], **settings_schema(_BASE.admission.default)}
+    quotas = {name: {"description": said, **each.get(name, quota)} for name, said in QUOTAS.items()}
     store: Schema = {
         "type": ["string", "null"],
         "default": None,

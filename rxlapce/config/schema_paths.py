@@ -17,7 +17,7 @@ _WORDS: Final[Mapping[str, str]] = {
 
 def member(root: Schema, path: str) -> Schema | None:
     """What may stand at the dotted `path` of the file, such as `limits.providers.openai.requests`; None for nothing."""
-    found: Schema | None = root if path else None
+    found: Schema | None = root if path and not path.endswith(".") else None
     rest = path
     while rest and found is not None:
         found, rest = _next(root, found, rest)
@@ -93,6 +93,8 @@ def words_of(root: Schema, at: Schema) -> str:
     said = [_WORDS[kind] for kind in kinds if kind not in ("null", "array")]
     if "array" in kinds:
         said = [f"list, each {words_of(root, at['items'])}"]
+    if _each(at) is not None:
+        said = [f"by name, each {words_of(root, _each(at) or {})}"]
     if UNIT in at:
         said.append(f"of {at[UNIT]}")
     told = Told(at_least=at.get("minimum"), above=at.get("exclusiveMinimum"), at_most=at.get("maximum"))

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
+from rxlapce.config.schema import schema
 from rxlapce.config.sources import Config
 from rxlapce.errors import ConfigError
 
@@ -373,3 +376,43 @@ ANCHORS = [
 @pytest.mark.parametrize("text", ANCHORS)
 def test_a_file_that_holds_itself_is_refused(text: str, refused: Refused) -> None:
     assert refused(text).startswith("f.yaml:1:")
+
+
+#: What a schema cannot find: names that depend on other names or on the environment, numbers that depend on others,
+#: and how YAML reads a word.
+UNSEEN = frozenset(
+    {
+        "a doubled section",
+        "a breaker that opens for longer than it may",
+        "a doubled member",
+        "a forgotten value",
+        "no end",
+        "no number",
+        "an underscore",
+        "minutes and seconds",
+        "an octal number",
+        "a switch",
+        "waits in the wrong order",
+        "a window too small for its failures",
+        "a limit for a name that is nearly a provider's",
+        "a limit for a model of nobody",
+        "an alias like a vendor of the file",
+        "a doubled alias",
+        "an alias that YAML reads as false",
+        "a provider that is not configured",
+        "a provider with several variables",
+        "a provider that there is not",
+        "the simulator that does not run",
+        "a model without its provider",
+        "another alias",
+        "a provider without a model of its own",
+        "a model twice",
+    }
+)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_the_schema_finds_what_a_schema_can(wrong: str) -> None:
+    validator = Draft202012Validator(schema())
+    found = list(validator.iter_errors(yaml.safe_load(WRONG[wrong][0])))
+    assert (not found) == (wrong in UNSEEN), [error.message for error in found]
