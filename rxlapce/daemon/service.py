@@ -91,6 +91,15 @@ class Service:
         self._reporter.close()
 
 
+def forbid_core_dumps() -> None:
+    """Let a crash leave no core: each key that is in memory would be in the file. Children inherit it.
+
+    systemd's collector looks at the limit too: the kernel asks it whatever that is (core(5)).
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def raise_open_files() -> tuple[int, int]:
     """Raise the limit of open files as far as this process may, and return what it was and is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

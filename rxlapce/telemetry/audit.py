@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rxlapce.errors import writable
 from rxlapce.flow import Attempt, Tasks
@@ -38,8 +38,8 @@ class Audit:
     tells how many did not find a place even so. It is told in the log when that begins and when it is over, and in
     `pending` and `lost`. `rows` counts what has been written.
 
-    It lives on one loop, from the first call of `settled` on; `aclose` ends it. Raises `ConfigError` if the file cannot
-    be opened.
+    It lives on one loop, from the first call of `settled` on; `aclose`, or the end of `async with`, ends it. Raises
+    `ConfigError` if the file cannot be opened.
     """
 
     def __init__(
@@ -64,6 +64,12 @@ class Audit:
         self._is_closed = False
         self._tell_file()
         self._tell_head()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
 
     @property
     def pending(self) -> int:

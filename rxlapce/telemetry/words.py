@@ -21,6 +21,8 @@ _OWN_KINDS: Final = frozenset(
 MAX_WORDS: Final = 500
 #: Where in a payload something is wrong, as msgspec says it at the end; what is before quotes the payload.
 _PATH: Final = re.compile(r" - at `(\$[\w.\[\]]*)`$")
+#: The ids that providers give to requests. It comes in a header, which could say anything.
+_ID: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 MAX_NAME_CHARS: Final = 128
 
 
@@ -36,8 +38,8 @@ def facts_of(error: Exception, *, content: bool = False) -> dict[str, Any]:
     facts = {"kind": error.kind.value, "phase": error.phase.value}
     if error.status is not None:
         facts["status"] = error.status
-    if error.request_id is not None:
-        facts["provider_request_id"] = name(error.request_id)
+    if error.request_id is not None and _ID.fullmatch(error.request_id):
+        facts["provider_request_id"] = error.request_id
     if content or (error.raw is None and error.kind in _OWN_KINDS):
         facts["message"] = error.message[:MAX_WORDS]
     if error.__cause__ is not None:

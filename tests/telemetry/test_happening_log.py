@@ -105,13 +105,18 @@ def test_our_own_words_that_may_quote_the_request_or_the_answer_are_not_told(kin
 
 
 def test_what_is_told_is_bounded_and_has_the_cause_s_class() -> None:
-    error = ProviderError(ErrorKind.NETWORK, "n" * 9999, request_id="r" * 9999)
+    error = ProviderError(ErrorKind.NETWORK, "n" * 9999, request_id="req_01:a/b+c=")
     error.__cause__ = LookupError(PROMPT)
     facts = facts_of(error)
-    assert (len(facts["message"]), len(facts["provider_request_id"])) == (MAX_WORDS, MAX_NAME_CHARS)
+    assert (len(facts["message"]), facts["provider_request_id"]) == (MAX_WORDS, "req_01:a/b+c=")
     assert facts["cause"] == "LookupError"
     assert len(name("m" * 9999)) == MAX_NAME_CHARS
     assert PROMPT not in str(facts)
+
+
+@pytest.mark.parametrize("said", [f"you said {PROMPT}", "r" * 129, "ä", ""])
+def test_what_is_no_id_is_not_told_as_one(said: str) -> None:
+    assert "provider_request_id" not in facts_of(ProviderError(ErrorKind.AUTH, "no", request_id=said))
 
 
 def test_of_a_payload_that_is_wrong_only_the_place_is_told() -> None:
