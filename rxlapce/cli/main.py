@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "models": ("rxlapce.cli.models", "List the models of the configured providers."),
     "route": ("rxlapce.cli.route", "Say who would be asked for a model, in which order, and why."),
     "count": ("rxlapce.cli.count", "Count a prompt's tokens as its model's provider counts them."),
+    "init": ("rxlapce.cli.init", "Write a first configuration, from what is there."),
     "check": ("rxlapce.cli.check", "Say all that is wrong in configuration files, and where."),
     "schema": ("rxlapce.cli.schema", "Print the configuration's JSON Schema, by which editors complete it."),
     "explain": ("rxlapce.cli.explain", "Say what a stage, a sink or a member of the configuration is."),
