@@ -49,22 +49,47 @@ class Breakers:
         """Each with its provider, model and key, the least lately used first."""
         return iter(tuple(self._breakers.items()))
 
-    def find(self, provider: str, model: str, key: str | None = None) -> Breaker | None:
+    def find(self, provider: str, model: str, key: str | None = None, *, apart: str = "") -> Breaker | None:
         """The breaker, if there is one: who only looks makes none, and keeps none."""
-        return self._breakers.get((provider, model, key))
+        return self._breakers.get((provider, model, _place(key, apart)))
 
-    def get(self, provider: str, model: str, key: str | None = None) -> Breaker:
-        """The breaker of that provider, model and key."""
-        place = (provider, model, key)
+    def get(
+        self,
+        provider: str,
+        model: str,
+        key: str | None = None,
+        *,
+        apart: str = "",
+        settings: BreakerSettings | None = None,
+    ) -> Breaker:
+        """The breaker of that provider, model and key.
+
+        Under a name `apart` it is another one, which knows of nothing but what is asked under that name too, and has
+        `settings` of its own.
+        """
+        place = (provider, model, _place(key, apart))
         breaker = self._breakers.get(place)
         if breaker is None:
             if len(self._breakers) >= self.max_breakers:
                 self._forget(self._least_needed())
             name = f"{provider}/{model}" if key is None else f"{provider}/{model} by key {key}"
-            breaker = Breaker(self.clock, self.settings, name=name, keyed=key is not None, on_change=self.on_change)
+            breaker = Breaker(
+                self.clock,
+                settings or self.settings,
+                name=f"{name}{_in(apart)}",
+                keyed=key is not None,
+                on_change=self.on_change,
+            )
             self._breakers[place] = breaker
         self._breakers.move_to_end(place)
         return breaker
+
+    def adopt(self, settings: BreakerSettings) -> None:
+        """Let `settings` hold from now on, also for breakers that there are, but for those that have their own."""
+        for breaker in self._breakers.values():
+            if breaker.settings is self.settings:
+                breaker.settings = settings
+        self.settings = settings
 
     def openings(self) -> dict[tuple[str, str], Openings]:
         """How often breakers opened and refused, by provider and model, those that are forgotten too. Linear in them.
@@ -89,6 +114,14 @@ class Breakers:
             if breaker.state is State.CLOSED and not breaker.gauges.active:
                 return place
         return next(iter(self._breakers))
+
+
+def _place(key: str | None, apart: str) -> str | None:
+    return f"{key or ''}{_in(apart)}" if apart else key
+
+
+def _in(apart: str) -> str:
+    return f" in {apart}" if apart else ""
 
 
 def _count(openings: Openings, breaker: Breaker) -> None:

@@ -17,10 +17,10 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, Phase, ProviderError, writable
 from rxlapce.flow import Exchange, Receiver, Stage, connect, iterate
-from rxlapce.operators.token_map import token_map
 from rxlapce.providers.apis import SSE, Framing
 from rxlapce.providers.auth import Auth, NoAuth
 from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, HttpSource, told_by
+from rxlapce.providers.inlet import PLAIN_INLET, Inlet
 from rxlapce.providers.listing import Listing, openai_models
 from rxlapce.requests import ChatRequest
 from rxlapce.tokens import StreamToken
@@ -130,35 +130,47 @@ JSON: Final = "application/json"
 
 
 def chat_stream(
-    client: HttpSource, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
+    client: HttpSource,
+    provider: Provider,
+    request: ChatRequest,
+    model: str,
+    exchange: Exchange,
+    inlet: Inlet = PLAIN_INLET,
 ) -> Observable[StreamToken]:
     """The answer to `request` as a cold Observable of tokens: subscribing sends it, disposing cancels it.
 
         --text--text--text-----usage-finish-|
 
     Ends in `Finish` and completion, or in `on_error(ProviderError)`; a provider that stops without its terminal event
-    is an error of kind `truncated`. Runs on the loop that `client` was entered on.
+    is an error of kind `truncated`. `inlet` stands between the bytes and the tokens. Runs on the loop that `client` was
+    entered on.
     """
 
     def source(api: Api, call: HttpCall) -> Observable[StreamToken]:
-        return by_content(api, exchange)(client.stream(call, exchange))
+        inlet.check(api.framing)
+        return by_content(api, exchange, inlet)(inlet.read(client.stream(call, exchange)))
 
     return _asked(provider, request, model, exchange, source, stream=True)
 
 
 def chat_whole(
-    client: HttpSource, provider: Provider, request: ChatRequest, model: str, exchange: Exchange
+    client: HttpSource,
+    provider: Provider,
+    request: ChatRequest,
+    model: str,
+    exchange: Exchange,
+    inlet: Inlet = PLAIN_INLET,
 ) -> Observable[StreamToken]:
     """The answer to `request`, asked for in one piece, as a cold Observable of its tokens: all at its end.
 
         --------------text-usage-finish-|
 
-    Errors, disposal and loop are as those of `chat_stream`.
+    Errors, disposal and loop are as those of `chat_stream`. Of the `inlet` what sees bytes sees the whole body.
     """
 
     def source(api: Api, call: HttpCall) -> Observable[StreamToken]:
         def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
-            return connect(client.whole(call, exchange), _unary(api, receiver), scheduler)
+            return connect(inlet.read(client.whole(call, exchange)), _unary(api, receiver), scheduler)
 
         return Stage(on_subscribe)
 
@@ -185,10 +197,11 @@ def _asked(
     """`source` of the call for `request`, made when it is subscribed to; its errors with the exchange's facts."""
 
     def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
-        exchange.provider, exchange.model = provider.name, model
+        exchange.provider, exchange.model, exchange.key = provider.name, model, provider.key
         try:
             api = provider.api(request, model)
             call = provider.call(api, request, model, stream=stream)
+            asked = source(api, call)
         except ProviderError as error:
             error.provider, error.phase = provider.name, Phase.ADMIT
             receiver.on_error(error)
@@ -197,12 +210,14 @@ def _asked(
         def on_error(error: Exception) -> None:
             receiver.on_error(told_by(error, call, exchange) if isinstance(error, ProviderError) else error)
 
-        return connect(source(api, call), Receiver(receiver.on_next, on_error, receiver.on_completed), scheduler)
+        return connect(asked, Receiver(receiver.on_next, on_error, receiver.on_completed), scheduler)
 
     return Stage(on_subscribe)
 
 
-def by_content(api: Api, exchange: Exchange) -> Callable[[Observable[bytes]], Observable[StreamToken]]:
+def by_content(
+    api: Api, exchange: Exchange, inlet: Inlet = PLAIN_INLET
+) -> Callable[[Observable[bytes]], Observable[StreamToken]]:
     """Decode as the response's content type and beginning say: as a stream by framing and dialect, or as one document.
 
     Providers do answer a request for a stream with plain JSON: an error with status 200 (xAI, OpenRouter), or the whole
@@ -220,7 +235,7 @@ def by_content(api: Api, exchange: Exchange) -> Callable[[Observable[bytes]], Ob
                     if _is_whole(api.framing, exchange.content_type, data):
                         chosen = _unary(api, receiver)
                     else:
-                        chosen = _streamed(api, receiver, scheduler, upstream, decoding)
+                        chosen = _streamed(api, inlet, receiver, scheduler, upstream, decoding)
                 return chosen
 
             def on_next(data: bytes) -> None:
@@ -255,6 +270,7 @@ def _is_whole(framing: Framing, content_type: str | None, data: bytes) -> bool:
 
 def _streamed(
     api: Api,
+    inlet: Inlet,
     receiver: Receiver[StreamToken],
     scheduler: SchedulerBase | None,
     upstream: DisposableBase,
@@ -270,7 +286,7 @@ def _streamed(
         heads.append(head)
         return upstream
 
-    stages = Stage(relay).pipe(api.framing.decode(), token_map(api.dialect))
+    stages = inlet.tokens(Stage(relay), api.framing, api.dialect)
     decoding.disposable = connect(stages, receiver, scheduler)
     return heads[0]
 

@@ -1,82 +1,68 @@
-"""`ProviderManager`: the four calls, and what is free to learn, as a thin face over router, gates, breakers and client.
+"""`ProviderManager`: the four calls, and what is free to learn, as a thin face over router, ways, gates and client.
 
-The way of one request, from the outside in; each line is an operator or a stage, and holds something until it ends:
+The way of one request, from the outside in; each line is a stage, and holds something until it ends. What stands
+between the lines in capitals is the pipeline's (`routing.way`); the names are those of the pipeline `default`.
 
     settled                       tells how it ended, once
     user's and client's gates     a slot, a place within a quota
+    REQUEST                         nothing, but what a pipeline says
+    copies                          a place in the line of each sink besides the client
     fallback                      the models of the plan, in order; each of them is
       counted                       one that is under way there
+    MODEL
       retry_stream                  attempts, within the daemon's budget; each of them is
-        the model's gates             a slot, a place within its quota
+        concurrency_gate              a slot
+        rate_limit_gate               a place within the model's quota
         circuit_break                 a ticket
-        totals.tap                    a place among the streams that run
+        metrics_tap                   a place among the streams that run
         stream_timeouts               a timer
+    BYTES
         the provider                  a connection
 """
 
 import random
 from collections.abc import Callable
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
-from typing import Self
+from contextlib import aclosing
+from functools import partial
+from typing import Final, Self
 
 from reactivex import Observable
 from reactivex import throw as rx_throw
-from reactivex.abc import DisposableBase, SchedulerBase
-from reactivex.disposable import CompositeDisposable, Disposable
+from reactivex.abc import SchedulerBase
 
 from rxlapce.answer import Answer, AnswerBuilder
-from rxlapce.errors import ErrorKind, ProviderError
-from rxlapce.flow import Exchange, Receiver, Stage, connect, iterate
-from rxlapce.happenings import Answered, Happening
-from rxlapce.operators.circuit import circuit_break
+from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.flow import Exchange, iterate
 from rxlapce.operators.continuation import Continuation
+from rxlapce.operators.copies import copy_to
 from rxlapce.operators.fallback import fallback
-from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg
-from rxlapce.operators.retry import retry_stream
-from rxlapce.operators.timeouts import stream_timeouts
+from rxlapce.operators.legs import FallbackPolicy, Leg
 from rxlapce.providers.call import HttpSource
 from rxlapce.providers.discovery import check_health, count_tokens, list_models
-from rxlapce.providers.provider import Provider, chat_whole
+from rxlapce.providers.inlet import PLAIN_INLET, Inlet, plain_map
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
-from rxlapce.requests import ChatRequest, CompletionRequest, Message
-from rxlapce.routing.alias import Target
+from rxlapce.providers.provider import chat_whole
+from rxlapce.requests import ChatRequest, CompletionRequest
+from rxlapce.routing.asking import Ask, Asked
 from rxlapce.routing.health import HealthMonitor, OnHealth
-from rxlapce.routing.needs import Needs, needs_of
+from rxlapce.routing.needs import needs_of
 from rxlapce.routing.router import Plan, Router
-from rxlapce.routing.settings import RoutingSettings, StreamTimeouts
-from rxlapce.routing.traffic import Operator, Traffic, deferred
-from rxlapce.telemetry.hooks import OnSettled, Settled
+from rxlapce.routing.settings import RoutingSettings
+from rxlapce.routing.settling import settling
+from rxlapce.routing.stages import default_way
+from rxlapce.routing.traffic import SeenApart, Traffic, deferred
+from rxlapce.routing.way import Outlet, Site, Transport, Way
+from rxlapce.routing.ways import Asks, Ways
+from rxlapce.telemetry.hooks import OnSettled
 from rxlapce.tokens import StreamToken
-
-#: Asks a provider for an answer: in pieces, or whole.
-Ask = Callable[[HttpSource, Provider, ChatRequest, str, Exchange], Observable[StreamToken]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One request: what is asked, how, and what it needs."""
-
-    request: ChatRequest
-    exchange: Exchange
-    ask: Ask
-    completion: bool
-    needs: Needs
-
-    def of(self, provider: Provider, model: str) -> ChatRequest:
-        """The request by the API for it: a completion goes to the one that completes, where there is one."""
-        request = self.request
-        if request.api is None and self.completion:
-            return replace(request, api=provider.completion_api_of(model))
-        return request
 
 
 class ProviderManager:
     """Asks whoever the request's model names, and the next one if that fails, as `settings` say.
 
     Between `start` and `stop` (or in `async with`) it looks after the providers' health; without, all count as usable.
-    `on_settled` is told of each request when it has ended, `on_health` of each change of a provider's usability.
-    `traffic` has the counts of all.
+    Each request goes one of `ways`; without them all go that of `settings`. `on_settled` is told of each request when
+    it has ended, `on_health` of each change of a provider's usability. `traffic` has the counts of all.
     """
 
     def __init__(
@@ -85,6 +71,7 @@ class ProviderManager:
         router: Router,
         settings: RoutingSettings | None = None,
         *,
+        ways: Ways | None = None,
         traffic: Traffic | None = None,
         on_settled: OnSettled | None = None,
         on_health: OnHealth | None = None,
@@ -93,6 +80,7 @@ class ProviderManager:
         self.client = client
         self.router = router
         self.settings = settings or RoutingSettings()
+        self.ways = ways or Ways(default_way(self.settings))
         self.traffic = traffic or Traffic(self.settings)
         self.on_settled = on_settled
         self.on_health = on_health
@@ -180,204 +168,119 @@ class ProviderManager:
 
     # -- the way of a request -----------------------------------------------------------------------------------------
 
+    def way(self, name: str, exchange: Exchange, asks: Asks = Asks.CHAT) -> Way:
+        """The way of a request for the model or alias `name`."""
+        if not self.ways.rules:
+            return self.ways.default
+        return self.ways.of(self.router.names_of(name), exchange, asks)
+
     def _answer(
         self, request: ChatRequest, exchange: Exchange, ask: Ask, *, completion: bool = False
     ) -> Observable[StreamToken]:
-        asked = _Asked(request, exchange, ask, completion, needs_of(request))
+        asked = Asked(request, exchange, ask, completion, needs_of(request))
+        way = self.way(request.model, exchange, Asks.COMPLETE if completion else Asks.CHAT)
 
         def planned(_: SchedulerBase | None) -> Observable[StreamToken]:
             try:
-                plan = self.router.plan(request.model, asked.needs, self.traffic)
+                _check_transport(way.outlet, exchange)
+                state = SeenApart(self.traffic, way.breaker) if way.breaker else self.traffic
+                plan = self.router.plan(request.model, asked.needs, state)
             except ProviderError as error:
                 return rx_throw(error)
-            return self._legs(plan, asked)
+            return self._planned(plan, way, asked)
 
         admission, wait_s = self.settings.admission, self.settings.admission.wait_s
         admit = self.traffic.admit
         return deferred(planned).pipe(
             admit(f"client {exchange.client}", admission.client, asked.needs, wait_s, exchange, local=True),
             admit(f"user {exchange.user}", admission.of_user(exchange.user), asked.needs, wait_s, exchange, local=True),
-            self._settling(asked),
+            settling(request.model, exchange, way.outlet, self.traffic.clock, self.on_settled),
         )
 
-    def _legs(self, plan: Plan, asked: _Asked) -> Observable[StreamToken]:
-        legs = [self._leg(plan, place, asked) for place in range(len(plan.routes))]
-        own = plan.alias.fallback if plan.alias is not None else None
-        policy = _policy_for(asked.request, own or self.settings.fallback)
-        return fallback(legs, policy=policy, exchange=asked.exchange)
+    def _planned(self, plan: Plan, way: Way, asked: Asked) -> Observable[StreamToken]:
+        """The models of `plan`, and what stands behind them."""
+        site = self._site(plan, asked)
+        if way.fallback is None:
+            legs, policy = [self._leg(plan, 0, way, asked, alone=True)], FallbackPolicy()
+        else:
+            legs = [self._leg(plan, place, way, asked) for place in range(len(plan.routes))]
+            policy = asked.possible(way.fallback(site))
+        source = fallback(legs, policy=policy, exchange=asked.exchange)
+        for make in way.request:
+            source = make(site)(source)
+        return source.pipe(copy_to([sink.copy(site) for sink in way.copies])) if way.copies else source
 
-    def _leg(self, plan: Plan, place: int, asked: _Asked) -> Leg:
+    def _leg(self, plan: Plan, place: int, way: Way, asked: Asked, *, alone: bool = False) -> Leg:
         planned = plan.routes[place]
         route, target, exchange = planned.route, planned.target, asked.exchange
-        last = place == len(plan.routes) - 1
-        own = plan.alias.timeouts if plan.alias is not None else None
-        timeouts = own or self.settings.timeouts
         # Another vendor's model does not understand the thoughts of the first one's.
         foreign = route.provider.name != plan.routes[0].route.provider.name
 
         def open_leg(continuation: Continuation | None) -> Observable[StreamToken]:
-            request = _asking(asked, route.provider, route.model, continuation, plain=foreign)
-            source = asked.ask(self.client, route.provider, request, route.model, exchange)
-            return source.pipe(
-                _within(_whole_only(timeouts) if asked.ask is chat_whole else timeouts, exchange),
-                self.traffic.totals.tap(route.provider.name, route.model, exchange=exchange),
-                circuit_break(self.traffic.breakers.get(route.provider.name, route.model), exchange=exchange),
-                self._gates(route.provider.name, route.model, asked, last=last),
-                self._retrying(exchange, last=last),
-                self.traffic.counted(route, others=len(plan.routes) > 1),
-            )
+            request = asked.said(route.provider, route.model, continuation, plain=foreign)
+            site = self._site(plan, asked, None if alone else place)
+            site.route = route
+            inlet = _inlet(way, site)
+            source = asked.ask(self.client, route.provider, request, route.model, exchange, inlet)
+            for make in way.model:
+                source = make(site)(source)
+            return self.traffic.counted(route, others=plan.has_others and not alone)(source)
 
         return Leg(
             provider=route.provider.name,
             model=route.model,
             open=open_leg,
-            accepts_prefill=_prefill(asked, route.provider, route.model, target),
+            accepts_prefill=asked.prefills(route.provider, route.model, target),
+            key=route.key or "",
         )
 
-    def _gates(self, provider: str, model: str, asked: _Asked, *, last: bool) -> Operator:
-        admission = self.settings.admission
-        wait_s = admission.wait_s if last else min(admission.wait_s, self.settings.patience_s)
-        key, quota = admission.of(provider, model)
-        return self.traffic.admit(key, quota, asked.needs, wait_s, asked.exchange)
-
-    def _retrying(self, exchange: Exchange, *, last: bool) -> Operator:
-        policy, patience_s = self.settings.retry, self.settings.patience_s
-        if not last:
-            if not patience_s:
-                policy = replace(policy, max_attempts=1)
-            elif policy.deadline_s is None or policy.deadline_s > patience_s:
-                policy = replace(policy, deadline_s=patience_s)
-        return retry_stream(policy, budget=self.traffic.budget, random=self._chance, exchange=exchange)
-
-    def _settling(self, asked: _Asked) -> Operator:
-        """Tell of the request when it has ended: by its whole answer, error or disposal, whichever is first.
-
-        Before its reader knows: what is written down of it then outlives this process.
-        """
-
-        def settling(source: Observable[StreamToken]) -> Observable[StreamToken]:
-            def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
-                started_s, exchange = self.traffic.clock(), asked.exchange
-                before = len(exchange.attempts)
-                told = False
-
-                def tell(error: Exception | None, *, finished: bool = False) -> None:
-                    nonlocal told
-                    if not told:
-                        told = True
-                        exchange.watchers.remove(hear)
-                        self._tell(asked, before, started_s, error, finished=finished)
-
-                def hear(happening: Happening) -> None:
-                    if isinstance(happening, Answered):
-                        tell(None, finished=True)
-
-                def on_error(error: Exception) -> None:
-                    try:
-                        tell(error)
-                    finally:  # a hook that fails must not keep the end from the reader
-                        receiver.on_error(error)
-
-                def on_completed() -> None:
-                    try:
-                        tell(None, finished=True)
-                    finally:
-                        receiver.on_completed()
-
-                exchange.watchers.append(hear)
-                upstream = connect(source, Receiver(receiver.on_next, on_error, on_completed), scheduler)
-                return CompositeDisposable(upstream, Disposable(lambda: tell(None)))
-
-            return Stage(on_subscribe)
-
-        return settling
-
-    def _tell(self, asked: _Asked, before: int, started_s: float, error: Exception | None, *, finished: bool) -> None:
-        if self.on_settled is None:
-            return
-        exchange = asked.exchange
-        kind = error.kind if isinstance(error, ProviderError) else None if error is None else ErrorKind.INTERNAL
-        attempts = tuple(exchange.attempts[before:])
-        self.on_settled(
-            Settled(
-                request_id=exchange.request_id,
-                user=exchange.user,
-                client=exchange.client,
-                name=asked.request.model,
-                provider=exchange.provider,
-                model=exchange.model,
-                # Who disposes after the `Finish` has the whole answer.
-                finished=finished or (error is None and bool(attempts) and attempts[-1].finished),
-                error_kind=kind,
-                attempts=attempts,
-                took_s=self.traffic.clock() - started_s,
-            )
+    def _site(self, plan: Plan, asked: Asked, place: int | None = None) -> Site:
+        """What stages are told of a request; of its model at `place`, what is left behind that."""
+        others_left, keys_left = (False, False) if place is None else plan.left_after(place)
+        return Site(
+            exchange=asked.exchange,
+            request=asked.request,
+            needs=asked.needs,
+            traffic=self.traffic,
+            settings=self.settings,
+            chance=self._chance,
+            providers=self.router.providers,
+            whole=asked.whole,
+            alias=plan.alias,
+            others_left=others_left,
+            keys_left=keys_left,
         )
 
 
-def _within(timeouts: StreamTimeouts, exchange: Exchange) -> Operator:
-    return stream_timeouts(
-        connect_s=timeouts.connect_s,
-        headers_s=timeouts.headers_s,
-        first_token_s=timeouts.first_token_s,
-        idle_s=timeouts.idle_s,
-        min_tokens_per_s=timeouts.min_tokens_per_s,
-        rate_window_s=timeouts.rate_window_s,
-        total_s=timeouts.total_s,
-        exchange=exchange,
+def _inlet(way: Way, site: Site) -> Inlet:
+    """What the way has between the bytes of the site's model and its tokens."""
+    if not (way.on_bytes or way.decoding or way.on_events or way.to_tokens):
+        return PLAIN_INLET
+    decoding, to_tokens = way.decoding, way.to_tokens
+    return Inlet(
+        on_bytes=tuple(make(site) for make in way.on_bytes),
+        decode=None if decoding is None else decoding.make(site),
+        framing="" if decoding is None else decoding.framing,
+        on_events=tuple(make(site) for make in way.on_events),
+        to_tokens=plain_map if to_tokens is None else partial(to_tokens, site),
     )
 
 
-def _whole_only(timeouts: StreamTimeouts) -> StreamTimeouts:
-    """The limits of an answer in one piece: nothing of it comes before the end."""
-    return replace(timeouts, headers_s=None, first_token_s=None, idle_s=None, min_tokens_per_s=None)
+_WAYS_OUT: Final = {Transport.SHM: "shared memory", Transport.SOCKET: "the socket"}
 
 
-def _asking(
-    asked: _Asked, provider: Provider, model: str, continuation: Continuation | None, *, plain: bool
-) -> ChatRequest:
-    """The request as this model is asked: from the beginning, or for the rest of an answer."""
-    request = asked.of(provider, model)
-    if plain and any(message.parts for message in request.messages):
-        request = replace(request, messages=tuple(message.plain() for message in request.messages))
-    if continuation is None:
-        return request
-    with suppress(ProviderError):  # told by the asking
-        if provider.api(request, model).continues_prompt:
-            *before, last = request.messages
-            prompt = Message(role=last.role, content=last.text + continuation.text)
-            return replace(request, messages=(*before, prompt))
-    return continuation.request(request)
+def _check_transport(outlet: Outlet, exchange: Exchange) -> None:
+    """Raise `ProviderError` (bad_request) for a client that takes its frames by another way than `outlet` says.
 
-
-def _prefill(asked: _Asked, provider: Provider, model: str, target: Target) -> bool:
-    """Whether the model goes on with an assistant's turn: as its target says, else as its provider's page has it.
-
-    An API that goes on from one text takes no turns. It gets the beginning to its last character, white space too,
-    none of which it therefore says again, as one does that was asked by a turn.
+    Who asks within this process has none.
     """
-    try:
-        api = provider.api(asked.of(provider, model), model)
-    except ProviderError:
-        return False
-    if api.continues_prompt:
-        return False
-    return api.accepts_prefill(model) if target.prefill is None else target.prefill
-
-
-def _policy_for(request: ChatRequest, policy: FallbackPolicy) -> FallbackPolicy:
-    """The policy as far as it can be had for what is asked.
-
-    Of several choices none can be continued alone, also while only the first of them has begun. JSON that a model is
-    held to begins anew with each answer, so that the rest of one cannot be had.
-    """
-    if policy.after_commit is not AfterCommit.CONTINUE:
-        return policy
-    if (request.n or 1) > 1:
-        return replace(policy, after_commit=AfterCommit.FAIL)
-    if request.response_format is not None:
-        return replace(policy, after_commit=AfterCommit.RESTART)
-    return policy
+    if outlet.transport is not Transport.ANY and exchange.transport not in ("", outlet.transport.value):
+        raise ProviderError(
+            ErrorKind.BAD_REQUEST,
+            f"this pipeline answers clients that take their frames by {_WAYS_OUT[outlet.transport]}, "
+            f"and this one asked for {_WAYS_OUT[Transport(exchange.transport)]}",
+            phase=Phase.ADMIT,
+        )
 
 
 async def _whole(source: Observable[StreamToken]) -> Answer:

@@ -12,13 +12,13 @@ from reactivex.abc import SchedulerBase
 
 from rxlapce.operators.breaker import BreakerSettings
 from rxlapce.operators.circuit import circuit_break
-from rxlapce.operators.legs import FallbackPolicy
-from rxlapce.operators.retry import RetryPolicy, retry_stream
+from rxlapce.operators.legs import FallbackPolicy, may_ask_other_key
+from rxlapce.operators.retry import RetryPolicy, may_ask_again, retry_stream
 from rxlapce.operators.timeouts import stream_timeouts
 from rxlapce.registry import SECONDS, check_ranges, option
-from rxlapce.routing.settings import Quota, StreamTimeouts
+from rxlapce.routing.settings import Quota, RoutingSettings, StreamTimeouts
 from rxlapce.routing.traffic import Operator, deferred
-from rxlapce.routing.way import MakePolicy, MakeTokens, Setup, Site
+from rxlapce.routing.way import MakePolicy, MakeTokens, Setup, Site, Way
 from rxlapce.tokens import StreamToken
 
 
@@ -95,12 +95,13 @@ def metrics(_: NoOptions, __: Setup) -> MakeTokens:
 
 def circuit(options: BreakerSettings, setup: Setup) -> MakeTokens:
     """`circuit_break`: by the breakers that all share, or by those of these settings."""
-    own = options if setup.said else None
+    apart = setup.apart
+    settings = options if apart else None
 
     def make(site: Site) -> Operator:
-        model = site.model
-        breakers = site.traffic.breakers_of(own)
-        return circuit_break(breakers.get(model.provider.name, model.model), exchange=site.exchange)
+        asked = site.model
+        breaker = site.traffic.breakers.get(asked.provider.name, asked.model, asked.key, apart=apart, settings=settings)
+        return circuit_break(breaker, exchange=site.exchange)
 
     return make
 
@@ -141,34 +142,37 @@ def concurrency(options: ConcurrencyOptions, setup: Setup) -> MakeTokens:
 
 
 def retry(options: RetryPolicy, _: Setup) -> MakeTokens:
-    """`retry_stream`, within the budget of all, and with less patience while another model is left to ask."""
+    """`retry_stream`, within the budget of all, and with less patience while another model or key is left to ask."""
 
     def make(site: Site) -> Operator:
         policy, patience_s = options, site.settings.patience_s
-        if not site.last:
+        if site.others_left:
             if not patience_s:
                 policy = replace(policy, max_attempts=1)
             elif policy.deadline_s is None or policy.deadline_s > patience_s:
                 policy = replace(policy, deadline_s=patience_s)
-        return retry_stream(policy, budget=site.traffic.budget, random=site.chance, exchange=site.exchange)
+        again = may_ask_same_key if site.keys_left else may_ask_again
+        return retry_stream(policy, budget=site.traffic.budget, random=site.chance, exchange=site.exchange, again=again)
 
     return make
 
 
-def new_attempt(_: NoOptions, __: Setup) -> MakeTokens:
+def may_ask_same_key(error: Exception) -> bool:
+    """Whether the same key is asked again while another is left: not where the other may answer at once."""
+    return may_ask_again(error) and not may_ask_other_key(error)
+
+
+def new_attempt(site: Site) -> Operator:
     """What stands directly before `retry_stream`: each attempt waits for its turn anew."""
 
-    def make(site: Site) -> Operator:
-        def attempting(source: Observable[StreamToken]) -> Observable[StreamToken]:
-            def begin(_: SchedulerBase | None) -> Observable[StreamToken]:
-                site.admitted_by_s = None
-                return source
+    def attempting(source: Observable[StreamToken]) -> Observable[StreamToken]:
+        def begin(_: SchedulerBase | None) -> Observable[StreamToken]:
+            site.admitted_by_s = None
+            return source
 
-            return deferred(begin)
+        return deferred(begin)
 
-        return attempting
-
-    return make
+    return attempting
 
 
 def policy_of(options: FallbackPolicy, setup: Setup) -> MakePolicy:
@@ -185,8 +189,8 @@ def policy_of(options: FallbackPolicy, setup: Setup) -> MakePolicy:
 def _quota(site: Site, setup: Setup, said: dict[str, Any]) -> tuple[str, Quota]:
     """The quota of the site's model and the name under which it is counted, with what the pipeline says laid over."""
     model = site.model
-    key, quota = site.settings.admission.of(model.provider.name, model.model)
-    return (f"{key} in pipeline {setup.pipeline}", replace(quota, **said)) if said else (key, quota)
+    key, quota = site.settings.admission.of(model.provider.name, model.model, model.provider.key)
+    return (f"{key} in {setup.apart}", replace(quota, **said)) if said else (key, quota)
 
 
 def _in_turn(site: Site, own_wait_s: float | None, gate: Callable[[float], Operator]) -> Operator:
@@ -195,7 +199,9 @@ def _in_turn(site: Site, own_wait_s: float | None, gate: Callable[[float], Opera
     def waiting(source: Observable[StreamToken]) -> Observable[StreamToken]:
         def enter(_: SchedulerBase | None) -> Observable[StreamToken]:
             wait_s = site.settings.admission.wait_s if own_wait_s is None else own_wait_s
-            if not site.last:
+            if site.keys_left:
+                wait_s = 0.0  # another key may have room at once
+            elif site.others_left:
                 wait_s = min(wait_s, site.settings.patience_s)
             now_s = site.traffic.clock()
             if site.admitted_by_s is None:
@@ -211,3 +217,21 @@ def _in_turn(site: Site, own_wait_s: float | None, gate: Callable[[float], Opera
 
 def _as_it_is(source: Observable[StreamToken]) -> Observable[StreamToken]:
     return source
+
+
+def default_way(settings: RoutingSettings) -> Way:
+    """The way of a request where nobody says otherwise: that of the pipeline `default`."""
+    setup = Setup(settings=settings)
+    return Way(
+        name=setup.pipeline,
+        model=(
+            timeouts(settings.timeouts, setup),
+            metrics(NoOptions(), setup),
+            circuit(settings.breaker, setup),
+            rate_limit(RateLimitOptions(), setup),
+            concurrency(ConcurrencyOptions(), setup),
+            new_attempt,
+            retry(settings.retry, setup),
+        ),
+        fallback=policy_of(settings.fallback, setup),
+    )

@@ -3,14 +3,15 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from reactivex import Observable
 from reactivex.abc import DisposableBase, SchedulerBase
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
-from rxlapce.flow import Exchange, Receiver, Stage, connect
-from rxlapce.operators.breaker import BreakerSettings, Change, State
+from rxlapce.flow import Exchange, Receiver, Stage, Tasks, connect
+from rxlapce.operators.breaker import Change, State
 from rxlapce.operators.breakers import Breakers
 from rxlapce.operators.concurrency import Slots, concurrency_gate
 from rxlapce.operators.ledger import Ledger, Limit, MemoryLedger, Unit
@@ -21,7 +22,7 @@ from rxlapce.operators.totals import StreamTotals
 from rxlapce.routing.health import HealthMonitor
 from rxlapce.routing.needs import Needs
 from rxlapce.routing.router import Route
-from rxlapce.routing.settings import Quota, RoutingSettings
+from rxlapce.routing.settings import BudgetSettings, Quota, RoutingSettings
 from rxlapce.tokens import StreamToken
 from rxlapce.typing import Clock
 
@@ -55,18 +56,16 @@ class Traffic:
         self.settings = settings
         self.clock = clock
         self.breakers = Breakers(clock, settings.breaker, on_change=on_breaker)
-        self.own_breakers: dict[BreakerSettings, Breakers] = {}
-        """Those of ways that say of breakers what does not hold for all."""
-        budget = settings.budget
-        self.budget = RetryBudget(fraction=budget.fraction, floor=budget.floor, window_s=budget.window_s)
+        self.budget = _budget(settings.budget)
         self.totals = StreamTotals()
         self.health: HealthMonitor | None = None
         self.limiters: dict[tuple[Limit, ...], RateLimiter] = {}
         self.local_limiters = self.limiters if make_ledger is in_memory else dict[tuple[Limit, ...], RateLimiter]()
         self.slots: dict[int, Slots] = {}
         self._make_ledger = make_ledger
-        self._on_breaker = on_breaker
         self._running: Counter[str] = Counter()
+        self.tasks = Tasks()
+        """What goes on behind the streams: the copies of answers on their way to sinks."""
 
     # -- what the router asks (`router.RouteState`) -------------------------------------------------------------------
 
@@ -83,14 +82,31 @@ class Traffic:
         """The requests under way, waiting ones too, by the names of their models; only of those that have any."""
         return dict(self._running)
 
-    def obstacle(self, route: Route) -> str | None:
-        """Why the model can hardly answer now: its provider is not well, or its breaker is open."""
+    def obstacle(self, route: Route, *, apart: str = "") -> str | None:
+        """Why the model can hardly answer now: its provider is not well, or its breaker is open.
+
+        `apart` is the name of those that a way has for itself (`Breakers.get`).
+        """
         if self.health is not None and not self.health.usable(route.provider.name):
             return f"{route.provider.name} is not well ({self.health[route.provider.name].reason})"
-        breaker = self.breakers.find(route.provider.name, route.model)
+        breaker = self.breakers.find(route.provider.name, route.model, route.key, apart=apart)
         if breaker is not None and breaker.state is State.OPEN:
             return f"its circuit is open ({breaker.cause})"
         return None
+
+    def adopt(self, settings: RoutingSettings) -> None:
+        """Let `settings` hold for whatever begins from now on; counts go on, and so do what runs and what waits.
+
+        A quota with other numbers is counted anew: what it has let through by then counts for nobody.
+        """
+        self.settings = settings
+        self.breakers.adopt(settings.breaker)
+        before, self.budget = self.budget, _budget(settings.budget)
+        if settings.budget.window_s == before.window_s:
+            self.budget = before
+            before.fraction, before.floor = settings.budget.fraction, settings.budget.floor
+        else:
+            self.budget.spent, self.budget.refused = before.spent, before.refused
 
     # -- what a request passes ----------------------------------------------------------------------------------------
 
@@ -173,15 +189,6 @@ class Traffic:
 
         return counting
 
-    def breakers_of(self, settings: BreakerSettings | None) -> Breakers:
-        """The breakers that all share; those of `settings`, where there are some."""
-        if settings is None:
-            return self.breakers
-        breakers = self.own_breakers.get(settings)
-        if breakers is None:
-            breakers = self.own_breakers[settings] = Breakers(self.clock, settings, on_change=self._on_breaker)
-        return breakers
-
     def _leave(self, name: str) -> None:
         self._running[name] -= 1
         if not self._running[name]:
@@ -202,6 +209,22 @@ class Traffic:
         return slots
 
 
+@dataclass(frozen=True, slots=True)
+class SeenApart:
+    """The state of the models for a way that has breakers of its own, under the name `apart` (`router.RouteState`)."""
+
+    traffic: Traffic
+    apart: str
+
+    def running(self, route: Route) -> int:
+        """The requests that the model has under way, by whatever way."""
+        return self.traffic.running(route)
+
+    def obstacle(self, route: Route) -> str | None:
+        """Why the model can hardly answer now; of breakers, what those of the way know."""
+        return self.traffic.obstacle(route, apart=self.apart)
+
+
 def deferred(make: Callable[[SchedulerBase | None], Observable[StreamToken]]) -> Observable[StreamToken]:
     """What `make` gives, made anew at each subscription; as `reactivex.defer`, without its auto-detach in between."""
 
@@ -209,6 +232,10 @@ def deferred(make: Callable[[SchedulerBase | None], Observable[StreamToken]]) ->
         return connect(make(scheduler), receiver, scheduler)
 
     return Stage(on_subscribe)
+
+
+def _budget(settings: BudgetSettings) -> RetryBudget:
+    return RetryBudget(fraction=settings.fraction, floor=settings.floor, window_s=settings.window_s)
 
 
 def _limits_of(quota: Quota) -> tuple[Limit, ...]:

@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
+from reactivex import Observable
+
 from rxlapce.codec.event import Event
-from rxlapce.flow import Exchange
+from rxlapce.flow import Connect, Exchange, Stage
 from rxlapce.operators.backpressure import Policy
-from rxlapce.operators.breaker import BreakerSettings
+from rxlapce.operators.copies import Copy
 from rxlapce.operators.legs import FallbackPolicy
 from rxlapce.providers.inlet import BytesOperator, DecodeOperator, EventsOperator, MapOperator
 from rxlapce.providers.provider import Provider
@@ -47,13 +49,19 @@ class Setup:
     settings: RoutingSettings = field(default_factory=RoutingSettings)
     said: frozenset[str] = frozenset()
 
+    @property
+    def apart(self) -> str:
+        """The name under which the stage counts for itself, as it was told what does not hold for all; "" for none."""
+        return f"pipeline {self.pipeline}" if self.said else ""
+
 
 @dataclass(slots=True, kw_only=True)
 class Site:
     """Where a stage stands when it is made: in which request, and before `fallback` at which of its models.
 
-    `route` is None after `fallback`. `last` says that no other model is left to ask; `whole` that the answer was asked
-    for in one piece, so that nothing of it comes before its end. `admitted_by_s` is until when the attempt under way
+    `route` is None after `fallback`. `others_left` says that another model is left to ask, `keys_left` that
+    another key of this model's provider is; `whole` that the answer was asked for in one piece, so that nothing of it
+    comes before its end. `admitted_by_s` is until when the attempt under way
     may wait for its turn, by the clock of `traffic`; None before its first gate.
     """
 
@@ -67,7 +75,8 @@ class Site:
     whole: bool = False
     alias: Alias | None = None
     route: Route | None = None
-    last: bool = True
+    others_left: bool = False
+    keys_left: bool = False
     admitted_by_s: float | None = None
 
     @property
@@ -116,27 +125,24 @@ class Outlet:
     merge_chars: int = 4096
 
 
-class Copy(Protocol):
-    """One stream's copy, on its way to a sink that is not the client: it holds up nobody, and raises nothing."""
+class Served(Stage[StreamToken]):
+    """An answer, and how the client takes it."""
 
-    def take(self, token: StreamToken) -> None:
-        """One more token."""
-        ...
+    def __init__(self, on_subscribe: Connect[StreamToken], outlet: Outlet) -> None:
+        super().__init__(on_subscribe)
+        self.outlet = outlet
 
-    def end(self, outcome: str, error: Exception | None = None) -> None:
-        """The stream has ended: `completed`, `failed` with its error, or `disposed`. Called once, as the last."""
-        ...
+
+def outlet_of(source: Observable[StreamToken]) -> Outlet:
+    """How the client takes `source`: as its pipeline says, if it came by one."""
+    return source.outlet if isinstance(source, Served) else Outlet()
 
 
 class CopySink(Protocol):
     """A sink beside the client, for all streams of a pipeline."""
 
     def copy(self, site: Site) -> Copy:
-        """What takes the copy of a stream that begins now. Raises nothing."""
-        ...
-
-    async def aclose(self) -> None:
-        """Return when what was taken is where it belongs, or cannot get there; nothing is taken after it."""
+        """What takes the copy of a stream that begins now; what it does later runs in `site.traffic.tasks`."""
         ...
 
 
@@ -153,7 +159,7 @@ class Way:
     """A pipeline, ready for requests: its stages by where they stand, in the order in which tokens pass them.
 
     `decoding` is None for the provider's own. Without a `fallback` the first model of a plan is all that is asked.
-    `breaker` has the settings of this way's own breakers, None for those that all share.
+    `breaker` is the name of this way's own breakers (`Breakers.get`), "" for those that all share.
     """
 
     name: str
@@ -166,7 +172,7 @@ class Way:
     request: tuple[MakeTokens, ...] = ()
     outlet: Outlet = Outlet()
     copies: tuple[CopySink, ...] = ()
-    breaker: BreakerSettings | None = None
+    breaker: str = ""
 
 
 #: How many sinks besides the client a pipeline can have: each is asked for every token.
