@@ -137,14 +137,19 @@ class StreamTotals:
     A stream costs what `metrics_tap` does, and is added to the totals once, when it ends. `collect` adds the streams
     that run as they stand, so no scrape misses a long answer, and no count but `running` ever falls. At most
     `max_series` pairs, from 1, have totals of their own: of the next ones the model becomes `other`, and the provider
-    too if it is a new one, since the model is a word of the client's. A gap longer than `stall_s` seconds is a stall.
+    too if it is a new one, since the model is a word of the client's. Pairs that `reserved` is true of have as many
+    places for themselves, which nobody can take by inventing others. A gap longer than `stall_s` seconds is a stall.
     """
 
-    def __init__(self, *, max_series: int = 256, stall_s: float = 1.0) -> None:
+    def __init__(
+        self, *, max_series: int = 256, stall_s: float = 1.0, reserved: Callable[[str, str], bool] | None = None
+    ) -> None:
         if max_series < 1:
             raise ValueError(f"max_series must be at least 1, not {max_series}")
         self.max_series = max_series
         self.stall_s = stall_s
+        self.reserved = reserved or _nobody
+        self._in_reserved = 0
         self._ended: dict[Place, ModelTotals] = {}
         self._providers: set[str] = set()
         self._running: dict[Place, dict[StreamStats, None]] = {}
@@ -209,8 +214,12 @@ class StreamTotals:
     def _place(self, provider: str, model: str) -> Place:
         place = (provider[:MAX_NAME_CHARS], model[:MAX_NAME_CHARS])
         if place not in self._ended:
-            if len(self._ended) >= self.max_series:
+            is_reserved = self.reserved(*place)
+            taken = self._in_reserved if is_reserved else len(self._ended) - self._in_reserved
+            if taken >= self.max_series:
                 place = (place[0] if place[0] in self._providers else OTHER, OTHER)
+            elif is_reserved:
+                self._in_reserved += 1
             self._providers.add(place[0])
             self._ended.setdefault(place, ModelTotals())
         return place
@@ -221,3 +230,7 @@ class StreamTotals:
         if not running:
             del self._running[place]
         self._ended[place].add(stats)
+
+
+def _nobody(_: str, __: str) -> bool:
+    return False

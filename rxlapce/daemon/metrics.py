@@ -69,6 +69,7 @@ class DaemonMetrics:
         self._traffics = traffics
         self._keys = FirstCome(MAX_KEYS)
         self._process = ProcessCollector(registry=None)
+        self._known()
 
     def read(self) -> Reading:
         """All of it, as it stands now."""
@@ -79,7 +80,7 @@ class DaemonMetrics:
 
     def steps(self, reading: Reading) -> Iterator[None]:
         """Fill `reading`; between two steps the loop can do something else, and the counts go on."""
-        traffics = tuple(self._traffics())
+        traffics = self._known()
         self._read_daemon(reading)
         self.requests.read_into(reading)
         yield
@@ -92,6 +93,13 @@ class DaemonMetrics:
         yield from self._read_limits(reading, traffics)
         self._read_budget(reading, traffics)
         self._read_health(reading, traffics)
+
+    def _known(self) -> tuple[Traffic, ...]:
+        """The traffics of now; models that are listed have places that those which clients invent cannot take."""
+        traffics = tuple(self._traffics())
+        for traffic in traffics:
+            traffic.totals.reserved = self.models.is_listed
+        return traffics
 
     # -- the daemon ---------------------------------------------------------------------------------------------------
 

@@ -55,13 +55,17 @@ class ModelLabels:
             return known
         of_provider = self._providers.label(provider)
         name = f"{provider}/{model}"
-        if model == OTHER or of_provider != provider or not self._is_listed(name) or self._models.label(name) == OTHER:
+        if model == OTHER or of_provider != provider or not (self._any or self.is_listed(provider, model)):
+            return of_provider, OTHER
+        if self._models.label(name) == OTHER:
             return of_provider, OTHER
         labels = self._known[provider, model] = (of_provider, model)
         return labels
 
-    def _is_listed(self, name: str) -> bool:
-        return self._any or name in self._exact or name.startswith(self._prefixes)
+    def is_listed(self, provider: str, model: str) -> bool:
+        """Whether one of the patterns fits."""
+        name = f"{provider}/{model}"
+        return name in self._exact or name.startswith(self._prefixes)
 
 
 def model_labels(settings: MetricsSettings) -> ModelLabels:

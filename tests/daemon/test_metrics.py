@@ -229,6 +229,15 @@ async def test_models_beyond_the_bound_are_told_together(daemon: Daemon) -> None
     }
 
 
+async def test_a_listed_model_is_told_by_name_however_many_were_invented_before(daemon: Daemon) -> None:
+    traffic = Traffic(RoutingSettings())
+    metrics = DaemonMetrics(daemon, lambda: [traffic], MetricsSettings(models=("acme/good",)))
+    for number in range(300):
+        stream(traffic, "acme", f"invented-{number}")
+    stream(traffic, "acme", "good")
+    assert of(metrics.read(), told.STREAMS) == {("acme", OTHER, "completed"): 300, ("acme", "good", "completed"): 1}
+
+
 async def test_a_model_has_a_circuit_for_each_key_and_its_waits_together(daemon: Daemon) -> None:
     traffic = Traffic(RoutingSettings())
     for _ in range(5):

@@ -266,6 +266,14 @@ def test_what_ends_between_two_steps_of_gathering_is_counted_once() -> None:
     assert bench.acme().attempts == len(streams) + 1
 
 
+def test_reserved_pairs_have_places_that_others_cannot_take() -> None:
+    totals = StreamTotals(max_series=2, reserved=lambda provider, model: model.startswith("listed"))
+    source: Observable[StreamToken] = reactivex.empty()
+    for model in ("invented 1", "invented 2", "invented 3", "listed 1", "listed 2", "listed 3", "invented 4"):
+        source.pipe(totals.tap("acme", model)).subscribe(scheduler=TestScheduler())
+    assert [model for _, model in totals.collect()] == ["invented 1", "invented 2", OTHER, "listed 1", "listed 2"]
+
+
 # -- the buckets ------------------------------------------------------------------------------------------------------
 
 
