@@ -15,18 +15,32 @@ from pathlib import Path
 
 import tables_bridge
 import tables_cli
+import tables_config
+import tables_logs
 import tables_metrics
 import tables_protocol
 import tables_requests
 import tables_resilience
 
 DOCS = Path(__file__).parent
-DOCUMENTS = ("protocol.md", "bridge.md", "cli.md", "metrics.md", "providers.md", "requests.md", "resilience.md")
+DOCUMENTS = (
+    "protocol.md",
+    "bridge.md",
+    "cli.md",
+    "config.md",
+    "logs.md",
+    "metrics.md",
+    "providers.md",
+    "requests.md",
+    "resilience.md",
+)
 MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, Callable[[], str]] = {
     **tables_protocol.TABLES,
     **tables_bridge.TABLES,
     **tables_cli.TABLES,
+    **tables_logs.TABLES,
+    **tables_config.TABLES,
     **tables_metrics.TABLES,
     **tables_requests.TABLES,
     **tables_resilience.TABLES,

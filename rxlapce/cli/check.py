@@ -24,9 +24,10 @@ _KEY: Final = re.compile(
     r"""(?!(?:env|file|exec|cred|keyring|vault):|null\b|prompt\b)(?P<value>[^\s,{}\[\]"']+)"""
 )
 _KEYS: Final = re.compile(r"""(?P<name>\bkeys["']?\s*:\s+\[)(?P<value>[^]{}]*)""")
-_USER: Final = re.compile(r"(?P<name>//)(?P<value>[^/\s@]+)(?=@)")
+_USER: Final = re.compile(r"""(?P<name>//|\bbase_url["']?\s*:\s+["']?)(?P<value>[^\s@]+)(?=@)""")
+_QUERY: Final = re.compile(r"""(?P<name>://[^\s?]*\?)(?P<value>[^\s,"'}]+)""")
 #: Members of which the value may be a key.
-_OF_KEYS: Final = re.compile(r"(?:^|\.)(?:key|keys\[[0-9]+\]|unlock|store|base_url)$")
+_OF_KEYS: Final = re.compile(r"(?:^|\.)(?:key|keys\[[0-9]+\]|unlock|store)$")
 
 
 @click.command()
@@ -121,7 +122,7 @@ def _blank(text: str) -> str:
 
 def _without_keys(line: str, problem: Problem) -> str:
     """The line with stars for what may be a key, though one has no place in the file. As long as it was."""
-    for pattern in (_KEY, _KEYS, _USER):
+    for pattern in (_KEY, _KEYS, _USER, _QUERY):
         line = pattern.sub(lambda found: found["name"] + re.sub(r"[^\s,]", "*", found["value"]), line)
     if _OF_KEYS.search(problem.path):
         at = problem.column - 1

@@ -153,6 +153,8 @@ KEYS = {
     "in quotes": f"providers: {{groq: {{key: '{KEY}', base: 1}}}}\n",
     "in a line of its own": f"providers:\n  groq:\n    key:\n      {KEY}\n    base_url: 1\n",
     "in a base URL": f"providers: {{groq: {{base_url: 'https://me:{KEY}@h/v1'}}}}\n",
+    "in a base URL without its beginning": f"providers: {{groq: {{base_url: me:{KEY}@h/v1}}}}\n",
+    "in a base URL's query": f"providers: {{groq: {{base_url: 'https://h/v1?key={KEY}'}}}}\n",
     "in an address": f"limits: {{store: 'redis://:{KEY}@h', wait_s: -1}}\n",
     "of several": f"providers: {{openai: {{keys: [{{name: a, key: {KEY}, request: 1}}]}}}}\n",
     "without a name": f"providers: {{openai: {{keys: [{KEY}]}}}}\n",
