@@ -70,7 +70,8 @@ def verify(files: tuple[Path, ...], expect: str | None, told_as_json: bool, conf
         if result.more_problems:
             click.secho(f"and {result.more_problems} more problems", fg="red")
         word = click.style("not as it was written", fg="red") if result.problems else click.style("sound", fg="green")
-        click.echo(f"{word}: {result.rows} rows in {result.files} file{"s" * (result.files != 1)}")
+        count = "a file" if result.files == 1 else f"{result.files} files"
+        click.echo(f"{word}: {result.rows} rows in {count}")
         click.echo(f"the last is row {result.head.seq}, its hash {result.head.hash}")
     if result.problems:
         raise click.exceptions.Exit(1)

@@ -45,7 +45,7 @@ def path(tmp_path: Path) -> Path:
 def test_a_sound_log_is_told_with_the_hash_to_keep(path: Path) -> None:
     result = run("verify", path)
     last = json.loads(path.read_bytes().splitlines()[-1])["hash"]
-    assert result.output == f"sound: 5 rows in 1 file\nthe last is row 5, its hash {last}\n"
+    assert result.output == f"sound: 5 rows in a file\nthe last is row 5, its hash {last}\n"
     assert exit_of(result) == 0
     assert exit_of(run("verify", path, "--expect", last)) == 0
 
@@ -54,7 +54,7 @@ def test_a_changed_log_is_told_by_file_and_line(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"outcome":"overloaded","dur', b'"outcome":"completed","dur'))
     result = run("verify", path)
     assert f"{path}:4: row 4 was changed: its content does not have its hash\n" in result.output
-    assert "not as it was written: 5 rows in 1 file" in result.output
+    assert "not as it was written: 5 rows in a file" in result.output
     assert exit_of(result) == 1
 
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_written_to_stands_for_its_closed_ones(tmp_path: Path) ->
     written(path, 30, max_bytes=1200)
     closed = [file for _, file in closed_files(path)]
     assert f"in {len(closed) + 1} files" in run("verify", path).output
-    assert "in 1 file\n" in run("verify", closed[1]).output
+    assert "in a file\n" in run("verify", closed[1]).output
     assert "sound" in run("verify", *closed[1:3]).output
     closed[1].unlink()
     assert exit_of(run("verify", path)) == 1
