@@ -216,6 +216,7 @@ async def test_models_beyond_the_bound_are_told_together(daemon: Daemon) -> None
     traffic.breakers.get("acme", "m30").ask()
     for _ in range(5):
         traffic.breakers.get("acme", "m30").ask().fail(DOWN)
+    traffic.breakers.get("acme", "m31")  # the one that was used last is closed
     reading = metrics.read()
     assert of(reading, told.STREAMS) == {
         ("acme", "m0", "completed"): 1,
