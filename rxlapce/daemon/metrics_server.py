@@ -26,6 +26,7 @@ from rxlapce.errors import ConfigError
 from rxlapce.flow import Tasks
 from rxlapce.routing.traffic import Traffic
 from rxlapce.telemetry.hooks import OnSettled, Settled
+from rxlapce.telemetry.listen import parse_listen
 from rxlapce.telemetry.logs import Logger
 from rxlapce.telemetry.metrics_families import Reading
 from rxlapce.telemetry.metrics_text import content_type, pieces
@@ -47,7 +48,6 @@ SLICE_S: Final = 0.001
 PART_BYTES: Final = 64 * 1024
 #: How soon a place is tried again that a daemon still has whose place this one takes.
 AGAIN_S: Final = 0.5
-_UNIX: Final = "unix:"
 
 
 class MetricsServer:
@@ -219,25 +219,6 @@ def _told(status: int, text: str) -> web.Response:
 
 
 # -- where ------------------------------------------------------------------------------------------------------------
-
-
-def parse_listen(listen: str) -> Path | tuple[str, int]:
-    """The Unix socket's path, or host and port, of `unix:/PATH`, `HOST:PORT` or `[ADDRESS]:PORT`. Raises `ConfigError`.
-
-    There is no host that is left out: who wants the whole world to ask says 0.0.0.0.
-    """
-    if listen.startswith(_UNIX):
-        path = Path(listen.removeprefix(_UNIX))
-        if path.is_absolute():
-            return path
-    else:
-        host, colon, port = listen.rpartition(":")
-        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        if colon and bare and (":" not in bare or bare != host) and port.isascii() and port.isdigit():
-            number = int(port)
-            if number <= 0xFFFF:
-                return bare, number
-    raise ConfigError(f"cannot serve metrics at {listen!r}: expected HOST:PORT, [ADDRESS]:PORT or unix:/PATH")
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,16 +1,22 @@
 """What is told to whom: logs, metrics and audit, each with its default."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
+from rxlapce.errors import ConfigError
 from rxlapce.registry import option
+from rxlapce.telemetry.listen import FORMS, parse_listen
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["auto", "text", "json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
     """Where log lines go, and which."""
 
-    level: str = option("info", help="the least that is told: debug, info, warning or error")
-    format: str = option("auto", help="text, json, or auto: text on a terminal and JSON elsewhere")
+    level: Level = option("info", help="the least that is told")
+    format: Format = option("auto", help="auto: text on a terminal, JSON elsewhere")
     file: str | None = option(None, help="log to this file instead of standard error")
     mib: int = option(10, help="size at which the file is turned over", unit="MiB", at_least=1)
     content: bool = option(default=False, help="whether prompts and answers are told too, at level debug")
@@ -26,6 +32,13 @@ class MetricsSettings:
     )
     max_models: int = option(100, help="so many models have a label of their own; the rest is `other`", at_least=1)
     max_users: int = option(100, help="so many users have a label of their own; the rest is `other`", at_least=0)
+
+    def __post_init__(self) -> None:
+        if self.listen is not None:
+            try:
+                parse_listen(self.listen)
+            except ConfigError:
+                raise ValueError(f"listen must be {FORMS}, not {self.listen!r}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,6 @@ from rxlapce.daemon.metrics_server import (
     MetricsServer,
     PlaceTaken,
     Render,
-    parse_listen,
     rendered,
     serve_metrics,
 )
@@ -26,6 +25,7 @@ from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.errors import ConfigError
 from rxlapce.routing.settings import RoutingSettings
 from rxlapce.routing.traffic import Traffic
+from rxlapce.telemetry.listen import parse_listen
 from rxlapce.telemetry.logs import Logger, logger
 from rxlapce.telemetry.metrics_text import OPENMETRICS, TEXT
 from rxlapce.telemetry.settings import MetricsSettings
