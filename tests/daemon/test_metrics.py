@@ -91,6 +91,7 @@ async def test_what_is_under_way_is_told_and_goes_back_to_zero(embedded: Embedde
         assert labels[0] == "openai"
         assert of(reading, told.REQUESTS_ACTIVE)[()] == 1
         assert of(reading, told.HELD_BYTES)[()] > 50
+        assert of(reading, told.REQUESTS_WAITING) == {}  # it is asked already
         assert of(reading, told.STAGE_STREAMS) == {("sink",): 1}
         assert of(reading, told.TOKENS)[*labels, "text"] > 0
         got.dispose()
@@ -128,7 +129,7 @@ async def test_retries_errors_and_an_open_breaker_are_told_by_model(simulator: S
 
 async def test_waits_and_refusals_of_limits_are_told_by_gate_and_scope(simulator: Simulator, path: Path) -> None:
     admission = Admission(
-        default=Quota(streams=1), models={"openai/sim": Quota(requests=1)}, client=Quota(streams=2), wait_s=0.01
+        default=Quota(streams=1), models={"openai/sim": Quota(requests=1)}, client=Quota(streams=2), wait_s=0.05
     )
     settings = DaemonSettings(path=path)
     async with embedded_daemon(
@@ -140,6 +141,10 @@ async def test_waits_and_refusals_of_limits_are_told_by_gate_and_scope(simulator
             one = Collected(client.chat_stream(slow))
             await one.until(1)
             two = Collected(client.chat_stream(slow))  # its model has one slot
+            await until(lambda: bool(of(metrics.read(), told.LIMIT_WAITING)))
+            reading = metrics.read()
+            assert of(reading, told.LIMIT_WAITING) == {("streams",): 1}
+            assert list(of(reading, told.REQUESTS_WAITING).values()) == [1]
             assert await two.end() is not None
             for _ in range(2):
                 three = Collected(client.chat_stream(ask(provider="openai")))
@@ -151,7 +156,7 @@ async def test_waits_and_refusals_of_limits_are_told_by_gate_and_scope(simulator
         ("rate", "model", "openai"),
     }
     assert {labels[:3] for labels in of(reading, told.LIMIT_WAITS)} == {("streams", "model", "anthropic")}
-    assert sum(of(reading, told.LIMIT_WAIT_TIME).values()) >= 0.01
+    assert sum(of(reading, told.LIMIT_WAIT_TIME).values()) >= 0.05
     assert of(reading, told.LIMIT_WAITING) == {}
 
 
@@ -260,6 +265,7 @@ async def test_a_model_has_a_circuit_for_each_key_and_its_waits_together(daemon:
         ("streams", "client", "", ""): 1,
         ("streams", "model", "", ""): 1,
     }
+    assert of(reading, told.LIMIT_WAIT_TIME)["streams", "model", "acme", "m"] == 1.0
 
 
 async def test_histograms_add_up_and_keep_what_lies_outside_of_their_bounds(daemon: Daemon) -> None:
