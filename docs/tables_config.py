@@ -21,7 +21,7 @@ def default(at: Mapping[str, Any]) -> str:
     if "default" not in at:
         return ""
     value = at["default"]
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    return f"`{value:.15g}`" if isinstance(value, float) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def rows(at: Schema, before: str = "") -> Iterator[tuple[str, str, str, str]]:

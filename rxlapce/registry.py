@@ -62,11 +62,11 @@ class Told:
     @property
     def range(self) -> str:
         """The range in words, such as "from 1 to 100" or "above 0"; "" where there is none."""
-        low = f"from {self.at_least:g}" if self.at_least is not None else ""
-        low = f"above {self.above:g}" if self.above is not None else low
+        low = f"from {self.at_least:.15g}" if self.at_least is not None else ""
+        low = f"above {self.above:.15g}" if self.above is not None else low
         if self.at_most is None:
             return low
-        return f"{low} to {self.at_most:g}" if low.startswith("from") else f"{low} up to {self.at_most:g}".lstrip()
+        return f"{low} to {self.at_most:.15g}" if low.startswith("from") else f"{low} up to {self.at_most:.15g}".lstrip()
 
     def holds(self, value: float) -> bool:
         """Whether `value` is in the range; no range has a number without end, or none."""
@@ -114,7 +114,7 @@ def check_ranges(settings: "DataclassInstance") -> None:
     for name, told in told_of(type(settings)).items():
         value = getattr(settings, name)
         if isinstance(value, int | float) and not told.holds(value):
-            raise ValueError(f"{name} must be {told.range or 'finite'}, not {value:g}")
+            raise ValueError(f"{name} must be {told.range or 'finite'}, not {value:.15g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,4 +125,4 @@ def _takes(at: Mapping[str, Any], words: str) -> str:
     if "default" not in at:
         return words
     default = at["default"]
-    return f"{words}; default: {f'{default:g}' if isinstance(default, float) else json.dumps(default)}"
+    return f"{words}; default: {f'{default:.15g}' if isinstance(default, float) else json.dumps(default)}"

@@ -17,10 +17,14 @@ from rxlapce.config.file import SECTIONS
 from rxlapce.config.keys import KEY, SCHEMES
 from rxlapce.config.options import Option, options_of, required_of, sections_of
 from rxlapce.config.resilience import QUOTAS, STORE
+from rxlapce.config.routes import RouteSettings
+from rxlapce.config.serve import ServeSettings
 from rxlapce.config.vault import PASSPHRASE
 from rxlapce.config.vendors import dialect_options
+from rxlapce.pipeline.kinds import sinks, stages
 from rxlapce.providers import SPECS
 from rxlapce.providers.compatible import DIALECTS
+from rxlapce.registry import Kind
 from rxlapce.routing.alias import Alias, Target
 from rxlapce.routing.settings import Admission, Quota, RoutingSettings
 from rxlapce.telemetry.settings import TelemetrySettings
@@ -46,6 +50,8 @@ def schema() -> Schema:
     made: Mapping[str, Callable[[], Schema]] = {
         "providers": _providers,
         "models": _models,
+        "pipelines": _pipelines,
+        "routes": _routes,
         "limits": _limits,
         "retry": _retry,
         "timeouts": lambda: settings_schema(_BASE.timeouts),
@@ -54,12 +60,13 @@ def schema() -> Schema:
         "health": lambda: settings_schema(_BASE.health),
         "vault": _vault,
         "telemetry": lambda: settings_schema(TelemetrySettings()),
+        "serve": lambda: settings_schema(ServeSettings()),
     }
     return {
         "$schema": DIALECT,
         "title": "rxlapce",
         "description": "What `rxlapce serve --config` reads; see docs/config.md.",
-        **_mapping({name: {"description": said, **made[name]()} for name, said in SECTIONS.items() if name in made}),
+        **_mapping({name: {"description": said, **made[name]()} for name, said in SECTIONS.items()}),
         "$defs": {
             "reference": _reference(),
             "quota": {"title": "quota", **settings_schema(Quota(), without=("shared",))},
@@ -164,6 +171,40 @@ def _models() -> Schema:
 def _without_defaults(properties: Mapping[str, Schema]) -> dict[str, Schema]:
     """The properties of what is laid over something else, whose values are then the defaults."""
     return {name: {word: said for word, said in each.items() if word != "default"} for name, each in properties.items()}
+
+
+def _pipelines() -> Schema:
+    parts: dict[str, Schema] = {
+        "stages": {
+            "type": "array",
+            "items": _one_of(stages(), "stage"),
+            "description": "what an answer goes through, from the provider to the client",
+        },
+        "sinks": {
+            "type": "array",
+            "minItems": 1,
+            "items": _one_of(sinks(), "sink"),
+            "description": "where it ends",
+        },
+    }
+    return _named(_mapping(parts))
+
+
+def _one_of(kinds: Mapping[str, Kind[Any]], title: str) -> Schema:
+    """A stage or sink: its name, or a mapping of its name to its options."""
+    names = [{"const": kind.name, "description": kind.summary} for kind in kinds.values()]
+    options = {kind.name: {"description": kind.summary, **options_schema(kind.options)} for kind in kinds.values()}
+    one = {**_mapping(options), "minProperties": 1, "maxProperties": 1}
+    return {"title": title, "anyOf": [{"oneOf": names}, one]}
+
+
+def _routes() -> Schema:
+    route = options_schema(RouteSettings)
+    for each in route["properties"].values():
+        if each["type"] == "array":
+            each["minItems"] = 1
+            del each["default"]
+    return {"type": "array", "items": route}
 
 
 def _limits() -> Schema:

@@ -83,12 +83,12 @@ def meaning_of(at: Schema) -> str:
 def words_of(root: Schema, at: Schema) -> str:
     """What may stand at `at`, in words: "whole number of tokens from 1 or null"."""
     at = resolved(root, at)
+    if "title" in at:
+        return str(at["title"])
     if "enum" in at:
         return " or ".join("null" if choice is None else str(choice) for choice in at["enum"])
     if "anyOf" in at:
         return " or ".join(words_of(root, each) for each in at["anyOf"])
-    if "title" in at:
-        return str(at["title"])
     kinds: list[str] = [at["type"]] if isinstance(at["type"], str) else at["type"]
     said = [_WORDS[kind] for kind in kinds if kind not in ("null", "array")]
     if "array" in kinds:
