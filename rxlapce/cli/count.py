@@ -12,7 +12,8 @@ from rxlapce.cli.passphrase import ask_on_terminal
 from rxlapce.cli.screen import json_line
 from rxlapce.config.env import proxy_for, validate_provider_configs
 from rxlapce.config.sources import load_config
-from rxlapce.providers.discovery import count_tokens
+from rxlapce.providers.discovery import by_any_key, count_tokens
+from rxlapce.providers.provider import Provider
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.router import Router
 
@@ -54,4 +55,8 @@ async def _count(request: ChatRequest, config: Path | None) -> int:
     from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load
 
     async with HttpClient(proxy_for=proxy_for) as client:
-        return await count_tokens(client, route.provider, request, route.model)
+
+        async def count(account: Provider) -> int:
+            return await count_tokens(client, account, request, route.model)
+
+        return await by_any_key(route.provider, count)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from rxlapce.cli.screen import json_line, printable
 from rxlapce.config.env import proxy_for, validate_provider_configs
 from rxlapce.config.sources import load_config
 from rxlapce.errors import ConfigError, ProviderError
-from rxlapce.providers.discovery import list_models
+from rxlapce.providers.discovery import by_any_key, list_models
 from rxlapce.providers.provider import Provider
 from rxlapce.routing.alias import Alias
 
@@ -54,7 +55,8 @@ async def _models(asked: list[Provider], *, as_json: bool) -> bool:
     from rxlapce.providers.http import HttpClient  # aiohttp takes a quarter of a second to load
 
     async with HttpClient(proxy_for=proxy_for) as client:
-        answers = await asyncio.gather(*(list_models(client, provider) for provider in asked), return_exceptions=True)
+        lists = (by_any_key(provider, partial(list_models, client)) for provider in asked)
+        answers = await asyncio.gather(*lists, return_exceptions=True)
     whole = True
     for provider, answer in zip(asked, answers, strict=True):
         if isinstance(answer, ProviderError):

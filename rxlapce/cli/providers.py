@@ -36,12 +36,12 @@ def providers(config: Path | None, check: bool, as_json: bool) -> None:
     health = run(_health(configured)) if check else {}
     rows = [_row(name, configured.get(name)) for name in dict.fromkeys((*SPECS, *configured))]
     if check:
-        rows = [row | {"health": health.get(str(row["provider"]))} for row in rows]
+        rows = [row | {"health": _of(str(row["provider"]), health)} for row in rows]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row))
     else:
-        _show(rows, health)
+        _show(rows, configured, health)
     if any(said != OK for said in health.values()):
         raise click.exceptions.Exit(1)
 
@@ -54,7 +54,8 @@ def _row(name: str, provider: Provider | None) -> dict[str, object]:
         "configured": provider is not None,
         "from": provider.origin if provider else None,
         "base_url": provider.base_url if provider else None,
-        "key": bool(os.environ.get(spec.key_env)) if spec else bool(provider and provider.auth.secrets),
+        "key": bool(spec and os.environ.get(spec.key_env)) or bool(provider and provider.auth.secrets),
+        "keys": [account.key for account in provider.accounts] if provider else [],
         "apis": [*provider.apis] if provider else [],
         "set": [*spec.needs] if spec else [],
         "about": spec.summary if spec else "an OpenAI-compatible vendor",
@@ -66,7 +67,7 @@ OK = "ok"
 
 
 async def _health(configured: Mapping[str, Provider]) -> dict[str, str]:
-    """What each provider says to the question whether it answers, asked all at once."""
+    """What each provider says, by each of its keys, to the question whether it answers; asked all at once."""
     from rxlapce.providers.http import HttpClient, HttpTimeouts  # aiohttp takes a quarter of a second to load
 
     async def ask(provider: Provider) -> str:
@@ -77,11 +78,24 @@ async def _health(configured: Mapping[str, Provider]) -> dict[str, str]:
         return OK
 
     async with HttpClient(HttpTimeouts(headers_s=15.0, answer_s=20.0), proxy_for) as client:
-        answers = await asyncio.gather(*(ask(provider) for provider in configured.values()))
-    return dict(zip(configured, answers, strict=True))
+        asked = {_label(account): account for one in configured.values() for account in one.accounts or (one,)}
+        answers = await asyncio.gather(*(ask(account) for account in asked.values()))
+    return dict(zip(asked, answers, strict=True))
 
 
-def _show(rows: list[dict[str, object]], health: Mapping[str, str]) -> None:
+def _label(account: Provider) -> str:
+    return f"{account.name} by key {account.key}" if account.key else account.name
+
+
+def _of(name: str, health: Mapping[str, str]) -> str | None:
+    """What a provider said, by each of its keys where they have names; None if it was not asked."""
+    said = {label: words for label, words in health.items() if label.partition(" by key ")[0] == name}
+    if not said or all(words == OK for words in said.values()):
+        return OK if said else None
+    return "; ".join(words if label == name else f"{label}: {words}" for label, words in said.items())
+
+
+def _show(rows: list[dict[str, object]], configured: Mapping[str, Provider], health: Mapping[str, str]) -> None:
     """The table for people."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("PROVIDER", no_wrap=True)
@@ -89,7 +103,9 @@ def _show(rows: list[dict[str, object]], health: Mapping[str, str]) -> None:
     table.add_column("BY", overflow="fold")
     for row in rows:
         if row["configured"]:
-            by = Text(f"{row['from']}, asked at {row['base_url']}")
+            accounts = configured[str(row["provider"])].accounts
+            keys = f", keys {', '.join(account.key for account in accounts)}" if accounts else ""
+            by = Text(f"{row['from']}{keys}, asked at {row['base_url']}")
             table.add_row(str(row["provider"]), Text("yes", "green"), by)
         else:
             wanted = " or ".join(SPECS[str(row["provider"])].needs)

@@ -27,13 +27,14 @@ _FRESH: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """One of the models that would be asked, as `--json` tells it.
+    """One of the models that would be asked, as `--json` tells it; `key` names the key, where there are several.
 
     `quota` is what it may be asked a minute and at once, counted for `counted_for`, and `wait_s` how long a request
     waits for its turn. `accepts_prefill`: whether it goes on with an answer's beginning.
     """
 
     model: str
+    key: str | None
     base_url: str
     api: str
     why: str
@@ -42,11 +43,16 @@ class Explained:
     counted_for: str
     wait_s: float
 
+    @property
+    def label(self) -> str:
+        """The model, and the key where there are several."""
+        return self.model if self.key is None else f"{self.model} by key {self.key}"
+
 
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The aliases and providers that begin so; none where the configuration is wrong: who runs the command is told."""
     try:
-        configured = load_config(os.environ, context.params.get("config"))
+        configured = load_config(os.environ, context.params.get("config"), resolve=False)
     except ConfigError:
         return []
     names = (*(alias.name for alias in configured.aliases), *(f"{name}/" for name in configured.providers))
@@ -82,7 +88,7 @@ def route(
     Nothing is sent. A name that nobody has, or a request that none of an alias's models takes, is an error that says
     why, and the exit code is 1.
     """
-    configured = load_config(os.environ, config)
+    configured = load_config(os.environ, config, resolve=False)
     validate_provider_configs(configured.providers)
     needs = Needs(
         images=image,
@@ -96,7 +102,7 @@ def route(
     if as_json:
         click.echo(json_line(_record(plan, settings)))
         return
-    click.echo(printable(f"{model} -> {', then '.join(planned.route.name for planned in plan.routes)}"))
+    click.echo(printable(f"{model} -> {', then '.join(planned.route.label for planned in plan.routes)}"))
     if explain:
         _explain(plan, settings)
 
@@ -133,17 +139,19 @@ def _explained(plan: Plan, settings: RoutingSettings) -> Iterator[Explained]:
     admission = settings.admission
     for place, planned in enumerate(plan.routes, 1):
         provider, model = planned.route.provider, planned.route.model
-        counted_for, quota = admission.of(provider.name, model)
-        last = place == len(plan.routes)
+        counted_for, quota = admission.of(provider.name, model, provider.key)
+        others_left, keys_left = plan.left_after(place - 1)
+        wait_s = min(admission.wait_s, settings.patience_s) if others_left else admission.wait_s
         yield Explained(
             model=planned.route.name,
+            key=planned.route.key,
             base_url=provider.base_url,
             api=provider.api_of(model) or next(iter(provider.apis)),
             why=planned.why,
             accepts_prefill=_accepts_prefill(planned),
             quota=_numbers(quota),
             counted_for=counted_for,
-            wait_s=admission.wait_s if last else min(admission.wait_s, settings.patience_s),
+            wait_s=0.0 if keys_left else wait_s,
         )
 
 
@@ -176,7 +184,7 @@ _HEADINGS: Final = ("", "MODEL", "ASKED AT", "API", "QUOTA", "PREFILL", "WHY")
 def _explain(plan: Plan, settings: RoutingSettings) -> None:
     routes = tuple(_explained(plan, settings))
     rows = [
-        (str(place), one.model, one.base_url, one.api, _quota(one), "yes" if one.accepts_prefill else "no", one.why)
+        (str(place), one.label, one.base_url, one.api, _quota(one), "yes" if one.accepts_prefill else "no", one.why)
         for place, one in enumerate(routes, 1)
     ]
     rows += [("-", target.model, "", "", "", "", f"left out: {why}") for target, why in plan.left_out]
@@ -211,7 +219,7 @@ def _quota(one: Explained) -> str:
     said = _quota_words(one.quota)
     if not said:
         return "none"
-    shared = "" if one.counted_for == one.model else f" for all of {one.counted_for}"
+    shared = "" if one.counted_for.startswith(one.model) else f" for all of {one.counted_for}"
     return f"{said}{shared}"
 
 
@@ -222,18 +230,23 @@ def _quota_words(quota: dict[str, int | None]) -> str:
 
 def _what_then(routes: Sequence[Explained], plan: Plan, settings: RoutingSettings) -> Iterator[str]:
     """What holds besides, and what follows a failure, a sentence a line."""
-    admission, retry, others = settings.admission, settings.retry, len(routes) > 1
+    admission, retry = settings.admission, settings.retry
+    models = tuple({one.model: one for one in routes}.values())  # each once, by however many keys
+    others = len(models) > 1
     for whose, quota in (("user", admission.user), ("client", admission.client)):
         if said := _quota_words(_numbers(quota)):
             yield f"Besides, for all that a {whose} asks: {said}."
-    while_others = f", {routes[0].wait_s:g} s while another model is left" if others else ""
+    patient_s = min(admission.wait_s, settings.patience_s)
+    while_others = f", {patient_s:g} s while another model is left" if others else ""
     yield f"Who cannot be let through at once waits up to {admission.wait_s:g} s{while_others}."
+    if len(models) < len(routes):
+        yield "A key that is refused, limited, or over a quota gives way to the next key at once."
     yield f"Time limits of an attempt: {', '.join(_limits(_timeouts(plan, settings))) or 'none'}."
     within = "" if retry.deadline_s is None else f" within {retry.deadline_s:g} s"
     patience = f" ({settings.patience_s:g} s while another model is left), then the next model" if others else ""
     yield f"Before the first token: up to {retry.max_attempts} attempts{within}{patience}."
     policy = _policy(plan, settings)
-    yield f"After it ({policy.after_commit}): {_after(policy.after_commit, routes)}."
+    yield f"After it ({policy.after_commit}): {_after(policy.after_commit, models)}."
     if policy.on_content_filter and others:
         yield "A refusal by a content filter is tried at the next model."
 

@@ -73,21 +73,23 @@ KEY: Final = Wanted()
 class Keys:
     """Finds what references lead to. `vault` opens the vault, at the first reference to it and no more than once.
 
-    With `resolve` false the references are only read: nothing is run, opened or asked; `UNRESOLVED` stands for each.
+    With `resolve` false, and where there is no `environ`, the references are only read: nothing is run, opened or
+    asked; `UNRESOLVED` stands for each.
 
     All raise `ConfigError`. May block: for as long as a command (10 s), a keyring (20 s) or whoever types may take.
     """
 
     def __init__(
         self,
-        environ: Mapping[str, str],
+        environ: Mapping[str, str] | None,
         *,
         vault: "Callable[[], OpenVault] | None" = None,
         keyring: OsKeyring | None = None,
         resolve: bool = True,
     ) -> None:
         self.environ = environ
-        self.resolve = resolve
+        self.resolve = resolve and environ is not None
+        self._variables: Mapping[str, str] = environ or {}
         self._open_vault = vault
         self._keyring = keyring or OsKeyring()
         self._vault: OpenVault | None = None
@@ -127,7 +129,7 @@ class Keys:
             case "keyring":
                 return self._in_keyring(rest, wanted)
             case "exec":
-                printed = output_of(shlex.split(rest), self.environ, max_bytes=MAX_SECRET_BYTES)
+                printed = output_of(shlex.split(rest), self._variables, max_bytes=MAX_SECRET_BYTES)
                 return line_of(printed, "what the command prints")
             case "cred":
                 return self._credential(rest, wanted)
@@ -137,7 +139,7 @@ class Keys:
     # -- the schemes --------------------------------------------------------------------------------------------------
 
     def _variable(self, name: str, wanted: Wanted) -> str:
-        value = self.environ.get(name, "")
+        value = self._variables.get(name, "")
         if not value.strip():
             shown = name if _PLAIN_VARIABLE.fullmatch(name) else "such variable"
             raise NotFound(f"the environment has no {shown}: set it, or {wanted.remedy}")
@@ -165,7 +167,7 @@ class Keys:
         return found.reveal()
 
     def _credential(self, name: str, wanted: Wanted) -> str:
-        folder = self.environ.get("CREDENTIALS_DIRECTORY", "")
+        folder = self._variables.get("CREDENTIALS_DIRECTORY", "")
         if not folder:
             raise NotFound(
                 "this is no service of systemd with credentials (CREDENTIALS_DIRECTORY is not set): add "

@@ -108,7 +108,7 @@ def default_file(environ: Mapping[str, str]) -> Path:
 
 def keys_of(
     at: "Place | None",
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None,
     *,
     ask: Ask | None = None,
     keyring: OsKeyring | None = None,
@@ -118,10 +118,11 @@ def keys_of(
 
     Raises `ConfigError` for what is wrong with the section; the vault is opened when a reference leads into it.
     """
-    settings = read_vault(at, environ)
+    variables = environ or {}
+    settings = read_vault(at, variables)
 
     def opened() -> OpenVault:
-        return settings.vault(environ, ask, keyring).open()
+        return settings.vault(variables, ask, keyring).open()
 
     return Keys(environ, vault=opened, keyring=keyring, resolve=resolve)
 

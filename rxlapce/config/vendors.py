@@ -59,7 +59,7 @@ class Vendors:
 
 
 def read_vendors(at: Place, keys: Keys) -> Vendors:
-    """What the section describes. Those that are built in are left out where `keys` only reads references.
+    """What the section describes. Those that are built in are left out where there is no environment.
 
     Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected; where errors
     are gathered, a provider that is wrong is left out.
@@ -83,11 +83,11 @@ def _read_built_in(name: str, at: Place, keys: Keys, vendors: Vendors) -> None:
         raise together(wrong)
     if not members:
         raise at.error(f"key is missing; {said}")
-    accounts = read_accounts(members, keys)
-    if not keys.resolve:
+    accounts, environ = read_accounts(members, keys), keys.environ
+    if environ is None:
         return
     try:
-        provider = provider_with(accounts, lambda key: with_key(SPECS[name], keys.environ, key, _origin(at)))
+        provider = provider_with(accounts, lambda key: with_key(SPECS[name], environ, key, _origin(at)))
     except ConfigError as error:
         raise at.error(str(error)) from None
     vendors.providers[name] = provider

@@ -72,12 +72,13 @@ class ManagerLoad:
         traffic = self.manager.traffic
         collected = traffic.totals.collect()
         told = {_name(*place): _told(_name(*place), totals, per_s) for place, totals in collected.items()}
-        for (provider, model, _), breaker in traffic.breakers:
+        for (provider, model, key), breaker in traffic.breakers:
             name, state = _name(provider, model), breaker.state
             known = told.get(name, ModelStatus(model=name))
             if state is not State.CLOSED and known.breaker != State.OPEN:
                 said = State.OPEN if state is State.OPEN else State.HALF_OPEN
-                told[name] = replace(known, breaker=said.value, cause=_cut(breaker.cause))
+                cause = breaker.cause if key is None else f"key {key}: {breaker.cause}"
+                told[name] = replace(known, breaker=said.value, cause=_cut(cause))
         for route, requests in traffic.under_way().items():
             name = _name(*route.split("/", 1))
             if name in told or len(collected) < traffic.totals.max_series:  # else it is among the others

@@ -1,12 +1,13 @@
 """What can be learned of a provider without a billed call: its models, a prompt's tokens, whether it answers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import msgspec
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
+from rxlapce.operators.legs import may_ask_other_key
 from rxlapce.providers.call import HttpCall, HttpSource, told_by
 from rxlapce.providers.provider import Provider
 from rxlapce.requests import ChatRequest
@@ -15,6 +16,18 @@ T = TypeVar("T")
 
 #: A list of models has at most this many pages; a provider that always names a next one is not followed forever.
 MAX_PAGES: Final = 64
+
+
+async def by_any_key(provider: Provider, ask: Callable[[Provider], Awaitable[T]]) -> T:
+    """What `ask` says of the provider by the first of its keys that it takes. Raises what the last one gets."""
+    *others, last = provider.accounts or (provider,)
+    for account in others:
+        try:
+            return await ask(account)
+        except ProviderError as error:
+            if not may_ask_other_key(error):
+                raise
+    return await ask(last)
 
 
 async def list_models(client: HttpSource, provider: Provider) -> list[str]:

@@ -38,10 +38,10 @@ from rxlapce.operators.copies import copy_to
 from rxlapce.operators.fallback import fallback
 from rxlapce.operators.legs import FallbackPolicy, Leg
 from rxlapce.providers.call import HttpSource
-from rxlapce.providers.discovery import check_health, count_tokens, list_models
+from rxlapce.providers.discovery import by_any_key, check_health, count_tokens, list_models
 from rxlapce.providers.inlet import PLAIN_INLET, Inlet, plain_map
+from rxlapce.providers.provider import Provider, chat_whole
 from rxlapce.providers.provider import chat_stream as provider_chat_stream
-from rxlapce.providers.provider import chat_whole
 from rxlapce.requests import ChatRequest, CompletionRequest
 from rxlapce.routing.asking import Ask, Asked
 from rxlapce.routing.health import HealthMonitor, OnHealth
@@ -155,16 +155,20 @@ class ProviderManager:
 
     async def list_models(self, provider: str) -> list[str]:
         """The models that `provider` lists, by its own names. Never billed. Raises `ProviderError`."""
-        return await list_models(self.client, self.router.provider(provider))
+        return await by_any_key(self.router.provider(provider), partial(list_models, self.client))
 
     async def count_tokens(self, request: ChatRequest) -> int:
         """The input tokens of `request` as its provider counts them. Never billed. Raises `ProviderError`."""
         route = self.router.route(request.model)
-        return await count_tokens(self.client, route.provider, request, route.model)
+
+        async def count(account: Provider) -> int:
+            return await count_tokens(self.client, account, request, route.model)
+
+        return await by_any_key(route.provider, count)
 
     async def check_health(self, provider: str) -> None:
-        """Return if `provider` answers and takes the credential. Never billed. Raises `ProviderError`."""
-        await check_health(self.client, self.router.provider(provider))
+        """Return if `provider` answers and takes a key of ours. Never billed. Raises `ProviderError`."""
+        await by_any_key(self.router.provider(provider), partial(check_health, self.client))
 
     # -- the way of a request -----------------------------------------------------------------------------------------
 

@@ -90,7 +90,8 @@ class Site:
     def secrets(self) -> tuple[Secret, ...]:
         """What must be told to nobody: that with which the model's provider is asked, or each that is configured."""
         asked = self.providers.values() if self.route is None else (self.route.provider,)
-        return tuple(secret for provider in asked for secret in provider.auth.secrets)
+        accounts = (account for provider in asked for account in (provider, *provider.accounts))
+        return tuple(dict.fromkeys(secret for account in accounts for secret in account.auth.secrets))
 
 
 MakeBytes = Callable[[Site], BytesOperator]
@@ -114,7 +115,8 @@ class Transport(StrEnum):
 class Outlet:
     """How the client that asks takes its answer: by which transport, and by which buffer what it cannot take waits.
 
-    See `operators.backpressure` for the buffer's bounds and policy.
+    See `operators.backpressure` for the buffer's bounds and policy. Text that has to wait for a slow reader goes on in
+    pieces of up to `merge_chars`: it then reads less often.
     """
 
     transport: Transport = Transport.ANY
@@ -123,6 +125,10 @@ class Outlet:
     capacity: int = 4096
     policy: Policy = Policy.PAUSE
     merge_chars: int = 4096
+
+
+#: That of a client of which no pipeline says anything.
+DEFAULT_OUTLET: Final = Outlet()
 
 
 class Served(Stage[StreamToken]):
@@ -135,7 +141,7 @@ class Served(Stage[StreamToken]):
 
 def outlet_of(source: Observable[StreamToken]) -> Outlet:
     """How the client takes `source`: as its pipeline says, if it came by one."""
-    return source.outlet if isinstance(source, Served) else Outlet()
+    return source.outlet if isinstance(source, Served) else DEFAULT_OUTLET
 
 
 class CopySink(Protocol):
@@ -170,7 +176,7 @@ class Way:
     model: tuple[MakeTokens, ...] = ()
     fallback: MakePolicy | None = None
     request: tuple[MakeTokens, ...] = ()
-    outlet: Outlet = Outlet()
+    outlet: Outlet = DEFAULT_OUTLET
     copies: tuple[CopySink, ...] = ()
     breaker: str = ""
 

@@ -161,6 +161,7 @@ def test_json_has_all_of_it(command: Command, file: str) -> None:
         "routes": [
             {
                 "model": "acme/small",
+                "key": None,
                 "base_url": "http://127.0.0.1:9/v1",
                 "api": "chat_completions",
                 "why": "number 1 as written",
