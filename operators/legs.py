@@ -133,6 +133,8 @@ def falling_back(left: Leg, leg: Leg, error: Exception, seam: str) -> FallingBac
         to_model=leg.model,
         error=error,
         seam=seam,
+        key=left.key,
+        to_key=leg.key,
     )
 
 

@@ -50,7 +50,8 @@ class Retrying:
 class FallingBack:
     """`error` is what the model failed of; `to_provider` and `to_model` are asked now.
 
-    `seam` says what becomes of what the reader has: "" where that is nothing, else a `SeamWord`.
+    `seam` says what becomes of what the reader has: "" where that is nothing, else a `SeamWord`. `key` and `to_key` are
+    the names of the providers' keys, "" where there is one alone: the next model may be the same by another key.
     """
 
     provider: str
@@ -59,6 +60,8 @@ class FallingBack:
     to_model: str
     error: Exception
     seam: str = ""
+    key: str = ""
+    to_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

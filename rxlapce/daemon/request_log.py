@@ -143,5 +143,5 @@ def told_failures(attempts: Sequence[Attempt]) -> str:
 
 def _told(attempt: Attempt) -> str:
     status = f", HTTP {attempt.status}" if attempt.status is not None else ""
-    who = name(f"{attempt.provider}/{attempt.model}")
+    who = name(f"{attempt.provider}/{attempt.model}") + (f" (key {attempt.key})" if attempt.key else "")
     return f"{who}: {attempt.error_kind} in phase {attempt.phase}{status}"

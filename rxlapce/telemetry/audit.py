@@ -205,6 +205,8 @@ def _told(attempt: Attempt) -> dict[str, Any]:
         "took_s": round(attempt.took_s, 3),
         "tokens": attempt.tokens,
     }
+    if attempt.key:
+        told["key"] = _cut(attempt.key)
     if attempt.phase is not None:
         told["phase"] = attempt.phase.value
     if attempt.status is not None:

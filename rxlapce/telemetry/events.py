@@ -36,7 +36,7 @@ EVENTS: Final[dict[str, Event]] = {
     ),
     "fallback": Event(
         "warning", "the next model is asked; `seam` says what becomes of what the reader has",
-        ("to_provider", "to_model", "seam", *ERROR), "request",
+        ("to_provider", "to_model", "seam", "key", "to_key", *ERROR), "request",
     ),
     "error": Event(
         "warning, error", "what the client was told; error if it is rxlapce's own, none for a cancel", ERROR, "request"

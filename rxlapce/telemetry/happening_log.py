@@ -47,8 +47,9 @@ class HappeningLog:
             case FallingBack():
                 facts = facts_of(happening.error, content=self._content)
                 to = {"to_provider": happening.to_provider, "to_model": name(happening.to_model)}
-                seam = {"seam": str(happening.seam)} if happening.seam else {}
-                self._log.warning("fallback", **_who(happening), **to, **seam, **facts)
+                more = {"seam": str(happening.seam), "key": happening.key, "to_key": happening.to_key}
+                said = {name: word for name, word in more.items() if word}
+                self._log.warning("fallback", **_who(happening), **to, **said, **facts)
             case Begun():
                 self._log.info("tap_begin", **_who(happening))
             case Ended():

@@ -48,6 +48,7 @@ FAILED = "p/m: overloaded in phase headers, HTTP 503"
         ([], ""),
         ([attempt(1, kind=None)], ""),
         ([attempt(1), attempt(2, kind=None)], FAILED),
+        ([replace(attempt(1), key="work")], FAILED.replace("p/m", "p/m (key work)")),
         ([attempt(1), attempt(2), attempt(3)], f"{FAILED} (3 times)"),
         (
             [attempt(1), attempt(2, model="n"), attempt(3)],

@@ -64,7 +64,7 @@ class FullDisk:
 
 
 async def test_a_row_tells_who_asked_what_and_what_came_of_it(case: Case) -> None:
-    case.audit.settled(settled("1.7", refused(1, provider="other", model="small"), finished(2)))
+    case.audit.settled(settled("1.7", refused(1, provider="other", model="small", key="spare"), finished(2)))
     (row,) = case.rows()
     for name in ("seq", "prev", "hash"):
         del row[name]
@@ -95,6 +95,7 @@ async def test_a_row_tells_who_asked_what_and_what_came_of_it(case: Case) -> Non
                 "outcome": "overloaded",
                 "took_s": 1.5,
                 "tokens": 0,
+                "key": "spare",
                 "phase": "headers",
                 "status": 503,
             },

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_a_row_that_lost_its_end_is_ended_and_told(path: Path, cut: int) -> None
     assert result.head.seq == whole + 2
 
 
-def rows_in_end(path: Path) -> dict[str, object]:
+def rows_in_end(path: Path) -> dict[str, Any]:
     """The row before the last."""
     row = read_row(path.read_bytes().splitlines()[-2])
     assert row is not None
@@ -241,6 +242,7 @@ def test_a_file_that_cannot_be_opened_is_a_setting_that_is_wrong(tmp_path: Path)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from rxlapce.telemetry.audit_file import AuditFile
 file = AuditFile(Path(sys.argv[1]), 4000)
 for number in range(int(sys.argv[2])):

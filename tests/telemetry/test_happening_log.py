@@ -51,9 +51,12 @@ def lines(*happenings: Happening, **options: Any) -> list[dict[str, Any]]:
             },
         ),
         (
-            FallingBack(**WHO, to_provider="b", to_model="m", error=SLOW, seam="restart"),
+            FallingBack(
+                **WHO, to_provider="b", to_model="m", error=SLOW, seam="restart", key="work", to_key="spare"
+            ),
             {
                 "level": "warning", "event": "fallback", **WHO, "to_provider": "b", "to_model": "m", "seam": "restart",
+                "key": "work", "to_key": "spare",
                 "kind": "timeout", "phase": "first_token", "status": 200, "message": "no first token within 3 s",
             },
         ),
