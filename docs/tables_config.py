@@ -10,7 +10,7 @@ from tables_markdown import table
 from rxlapce.config.file import SECTIONS
 from rxlapce.config.keys import SCHEMES
 from rxlapce.config.schema import Schema, schema
-from rxlapce.config.schema_paths import meaning_of, members_of, resolved, words_of
+from rxlapce.config.schema_paths import meaning_of, members_of, required_at, words_of
 
 ROOT: Final = schema()
 HEADINGS: Final = ("member", "takes", "default", "meaning")
@@ -21,13 +21,15 @@ def default(at: Mapping[str, Any]) -> str:
     if "default" not in at:
         return ""
     value = at["default"]
-    return f"`{value:.15g}`" if isinstance(value, float) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    return (
+        f"`{value:.15g}`" if isinstance(value, float) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    )
 
 
 def rows(at: Schema, before: str = "") -> Iterator[tuple[str, str, str, str]]:
     """A line for each member, those of mappings within it after it."""
     named, each = members_of(ROOT, at)
-    required = resolved(ROOT, at).get("required", ())
+    required = required_at(ROOT, at)
     for name, member in named.items():
         below, _ = members_of(ROOT, member)
         is_mapping = member.get("type") == "object" and below and "title" not in member

@@ -90,7 +90,7 @@ def _kind(kind: "Kind[Any]", root: dict[str, Any]) -> str:
 
 def _member(path: str, at: dict[str, Any], root: dict[str, Any]) -> str:
     """A member of the file, and those below it."""
-    from rxlapce.config.schema_paths import meaning_of, members_of, words_of  # as above
+    from rxlapce.config.schema_paths import meaning_of, members_of, required_at, words_of  # as above
 
     formatter = click.HelpFormatter()
     said = meaning_of(at)
@@ -101,11 +101,12 @@ def _member(path: str, at: dict[str, Any], root: dict[str, Any]) -> str:
             formatter.write_text(_takes(at, words_of(root, at)))
     if named:
         with formatter.section("Members"):
-            formatter.write_dl(_lines(named, root))
+            formatter.write_dl(_lines(named, root, required_at(root, at)))
     if each is not None:
         below, _ = members_of(root, each)
         with formatter.section("By name, each"):
-            formatter.write_dl(_lines(below, root)) if below else formatter.write_text(words_of(root, each))
+            lines = _lines(below, root, required_at(root, each))
+            formatter.write_dl(lines) if below else formatter.write_text(words_of(root, each))
     return formatter.getvalue()
 
 

@@ -1,6 +1,6 @@
 """The file's schema, asked what may stand at a place: for who explains it and for the tables of the documents."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from rxlapce.config.schema import UNIT, Schema
@@ -43,6 +43,12 @@ def members_of(root: Schema, at: Schema) -> tuple[dict[str, Schema], Schema | No
     each = _each(mapping)
     named = {name: resolved(root, schema) for name, schema in mapping.get("properties", {}).items()}
     return named, None if each is None else resolved(root, each)
+
+
+def required_at(root: Schema, at: Schema) -> Collection[str]:
+    """The members that have to be said of what may stand at `at`."""
+    required: list[str] = (mapping_of(root, at) or {}).get("required", [])
+    return required
 
 
 def _each(mapping: Schema) -> Schema | None:
