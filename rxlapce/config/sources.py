@@ -169,8 +169,11 @@ def _ways(
     names = Names(aliases, providers, assumed)
     rules: tuple[Rule, ...] = ()
     if "routes" in sections:
+        before = len(sections["routes"].gathered)
         with sections["routes"].collect():
             rules = read_routes(sections["routes"], defined, names)
+        if len(sections["routes"].gathered) > before:
+            return {}, ()  # what gets to a pipeline is not known
     check_reach(written, rules, names)
     return {name: one.pipeline for name, one in written.items()}, rules
 

@@ -1,7 +1,6 @@
 """What the daemon does on each command: a table of handlers, and the ones for providers."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from reactivex import Observable
 
@@ -71,11 +70,14 @@ class Handlers:
             raise ValueError(f"{command.__name__} has a handler already")
 
 
-@dataclass(frozen=True, slots=True)
 class ProviderRoutes:
     """The handlers of complete, chat, complete_stream, chat_stream and models over one `ProviderManager`."""
 
-    manager: ProviderManager
+    __slots__ = ("_handlers", "manager")
+
+    def __init__(self, manager: ProviderManager) -> None:
+        self.manager = manager
+        self._handlers: Handlers | None = None
 
     def register(self, handlers: Handlers) -> None:
         """Put all five into `handlers`, and what a report tells of the manager."""
@@ -83,8 +85,15 @@ class ProviderRoutes:
         handlers.register_handler(Complete, self.unary)
         handlers.register_streaming_handler(ChatStream, self.stream)
         handlers.register_streaming_handler(CompleteStream, self.stream)
-        handlers.questions[Models] = ModelLists(self.manager).answer
-        handlers.load = ManagerLoad(self.manager)
+        self._handlers = handlers
+        self.swap(self.manager)
+
+    def swap(self, manager: ProviderManager) -> None:
+        """Let `manager` answer what is asked from now on; what is under way goes on as it began."""
+        self.manager = manager
+        if self._handlers is not None:
+            self._handlers.questions[Models] = ModelLists(manager).answer
+            self._handlers.load = ManagerLoad(manager)
 
     async def unary(self, command: ProviderCommand, exchange: Exchange) -> UnaryResponse:
         """The whole answer to `chat` or `complete`."""

@@ -46,6 +46,7 @@ from rxlapce.messages import (
     encode,
 )
 from rxlapce.operators.stages import StageGauges
+from rxlapce.routing.way import outlet_of
 from rxlapce.status import ClientStatus
 from rxlapce.telemetry.logs import Logger
 from rxlapce.telemetry.words import breach
@@ -259,13 +260,19 @@ class Session:
             sink.demand.close(self)
         try:
             source = self.owner.handlers.streaming[type(command)](command, exchange)
-            sink.start(told.heard(source), self._scheduler)
+            sink.start(told.heard(source), self._scheduler, outlet_of(source))
         except Exception as error:  # a handler's bug must end its own stream, and no other
             self.log.error("handler_failed", request_id=exchange.request_id, exc_info=error)
             sink.cancel(ProviderError(ErrorKind.INTERNAL, f"{type(error).__name__} in the handler: {error}"))
 
     def _exchange(self, request_id: int, model: str) -> Exchange:
-        return Exchange(request_id=f"{self.number}.{request_id}", model=model, user=self.user, client=self.client)
+        return Exchange(
+            request_id=f"{self.number}.{request_id}",
+            user=self.user,
+            client=self.client,
+            model=model,
+            transport=self.transport,
+        )
 
     def _reply(self, number: int, request_id: int, payload: bytes) -> bool:
         """Send the one frame that answers a unary request; False if the client is gone."""

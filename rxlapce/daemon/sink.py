@@ -15,6 +15,7 @@ from rxlapce.happenings import Failed
 from rxlapce.messages import NUMBERS, ErrorBody, StreamChunk, StreamDone, StreamError, encode, encoder
 from rxlapce.operators.backpressure import BufferStats, buffer_with_backpressure
 from rxlapce.operators.stages import StageGauges
+from rxlapce.routing.way import DEFAULT_OUTLET, Outlet
 from rxlapce.tokens import Finish, Seam, SeamWord, StreamToken, Text, ToolCall
 from rxlapce.transports.writer import FrameWriter
 
@@ -25,8 +26,6 @@ _encode = encoder.encode
 _TOKENS = frozenset(get_args(StreamToken))
 #: How long a source may go on after its `Finish`, to read its connection to the end.
 FINISH_GRACE_S = 2.0
-#: What has to wait for a slow reader goes on in pieces of up to this many characters: it then reads less often.
-MERGED_CHARS = 4096
 PART_FLAGS = int(Flag.RESPONSE | Flag.STREAM_PART)
 END_FLAGS = int(Flag.RESPONSE)
 
@@ -93,14 +92,26 @@ class StreamSink:
         if credit == 0:
             self.demand.close("credit")
 
-    def start(self, source: Observable[StreamToken], scheduler: SchedulerBase) -> None:
-        """Subscribe. Everything that `source` does from now on ends in one terminal frame."""
+    def start(self, source: Observable[StreamToken], scheduler: SchedulerBase, outlet: Outlet = DEFAULT_OUTLET) -> None:
+        """Subscribe. Everything that `source` does from now on ends in one terminal frame.
+
+        `outlet` says how the buffer is in which tokens wait for the client.
+        """
         stats, gate = BufferStats(), self.exchange.flow
         self._watched.disposable = self._stages.watch(
             "sink", buffer=stats, gate=gate, credit=None if self._credit is None else lambda: self._credit
         )
         buffered = source.pipe(
-            buffer_with_backpressure(upstream=gate, downstream=self.demand, merge_chars=MERGED_CHARS, stats=stats)
+            buffer_with_backpressure(
+                upstream=gate,
+                downstream=self.demand,
+                high_water=outlet.high_water,
+                low_water=outlet.low_water,
+                policy=outlet.policy,
+                capacity=outlet.capacity,
+                merge_chars=outlet.merge_chars,
+                stats=stats,
+            )
         )
         self._subscription.disposable = buffered.subscribe(
             self._on_next, self._on_error, self._on_completed, scheduler=scheduler

@@ -88,9 +88,9 @@ def _places(stages: Sequence[Step]) -> Iterator[Fault]:
         kind = step.kind
         if kind.once and kind.name in first:
             yield Fault(f"{kind.name} stands here a second time: it can stand once in a pipeline", place)
-        if kind.scope is Scope.LEG and after is not None:
+        elif kind.scope is Scope.LEG and after is not None:
             yield Fault(f"{kind.name} is for one model, and what follows {after} is for all: put it before that", place)
-        if buffer and kind.gives is not None and kind is not BUFFER_WITH_BACKPRESSURE:
+        elif buffer and kind.gives is not None:
             yield Fault(f"{kind.name} stands behind buffer_with_backpressure, which is the last: put it before", place)
         first.setdefault(kind.name, place)
         after = kind.name if kind is FALLBACK else after
