@@ -259,3 +259,14 @@ def test_quantiles_of_nothing_and_out_of_range() -> None:
     assert GapHistogram().quantile(0.5, zeros=3) == 0.0
     with pytest.raises(ValueError, match="0 to 1"):
         GapHistogram().quantile(1.5)
+
+
+def test_the_bytes_of_a_stream_are_those_between_its_beginning_and_its_end() -> None:
+    exchange, stats = Exchange(bytes_read=1000), StreamStats()
+    source: Subject[StreamToken] = Subject()
+    source.pipe(metrics_tap(stats, exchange=exchange)).subscribe(scheduler=TestScheduler())
+    exchange.bytes_read += 20
+    assert stats.bytes_read == 20
+    source.on_completed()
+    exchange.bytes_read += 300  # of the next attempt
+    assert stats.bytes_read == 20
