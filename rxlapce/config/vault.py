@@ -77,13 +77,13 @@ class VaultSettings:
 
 def read_vault(at: "Place | None", environ: Mapping[str, str]) -> VaultSettings:
     """The settings of the section at `at`, which may be missing. Raises `ConfigError`."""
+    if at is not None and at.is_text():  # which may be the passphrase
+        raise at.wrong("a mapping (name: value)", got="a text")
     members = {} if at is None else at.members(("file", "unlock"))
     file = default_file(environ)
     if "file" in members:
-        said = members["file"].text("the vault's path")
-        if not said.startswith(("/", "~/")):
-            raise members["file"].wrong("an absolute path, or one that begins with ~/")
-        file = Path(said).expanduser()
+        with members["file"].collect():
+            file = _path(members["file"])
     if environ.get(FILE_VARIABLE):
         file = Path(environ[FILE_VARIABLE]).expanduser()
     if "unlock" not in members:
@@ -97,6 +97,13 @@ def read_vault(at: "Place | None", environ: Mapping[str, str]) -> VaultSettings:
             place.text(), place.error, PASSPHRASE, place.wrong(expected, got="something else")
         )
     return VaultSettings(file=file, unlock=place.text(), fail=place.error)
+
+
+def _path(at: "Place") -> Path:
+    said = at.text("the vault's path")
+    if not said.startswith(("/", "~/")):
+        raise at.wrong("an absolute path, or one that begins with ~/")
+    return Path(said).expanduser()
 
 
 def default_file(environ: Mapping[str, str]) -> Path:

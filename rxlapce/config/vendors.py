@@ -67,6 +67,8 @@ def read_vendors(at: Place, keys: Keys) -> Vendors:
     vendors = Vendors()
     for name, place in at.members().items():
         with place.collect():
+            if place.is_text():  # which may be the key
+                raise place.wrong("a mapping (name: value)", got="a text")
             if name in SPECS:
                 _read_built_in(name, place, keys, vendors)
             else:
