@@ -20,6 +20,7 @@ from rxlapce.operators.fallback import fallback
 from rxlapce.operators.ledger import Limit, MemoryLedger, Unit
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, SeamWord
 from rxlapce.operators.limiter import RateLimiter
+from rxlapce.operators.log_tap import audit_tap, log_tap
 from rxlapce.operators.rate_limit import rate_limit_gate
 from rxlapce.operators.record import SecretScrubber, record
 from rxlapce.operators.redact import RedactStats, redact
@@ -57,6 +58,7 @@ __all__ = [
     "StreamTimeout",
     "StreamTotals",
     "Unit",
+    "audit_tap",
     "buffer_with_backpressure",
     "circuit_break",
     "coalesce_text",
@@ -65,6 +67,7 @@ __all__ = [
     "fallback",
     "google_sse_decode",
     "json_array_decode",
+    "log_tap",
     "metrics_tap",
     "ndjson_decode",
     "rate_limit_gate",

@@ -13,7 +13,7 @@ from rxlapce.tokens import StreamToken
 Tap = Callable[[Observable[StreamToken]], Observable[StreamToken]]
 
 
-def log_tap(tell: Watcher, *, exchange: Exchange | None = None) -> Tap:
+def log_tap(tell: Watcher | None = None, *, exchange: Exchange | None = None) -> Tap:
     """Hand everything on unchanged, and tell what happens to it.
 
         source:  --u--a-b-c--F|
@@ -23,7 +23,7 @@ def log_tap(tell: Watcher, *, exchange: Exchange | None = None) -> Tap:
     With an `exchange` also what its other stages tell (`happenings`) between the beginning and the end: each attempt
     that follows another, each next model, and the first token once a request, whichever tap saw it. `Ended` comes
     exactly once, before the end is handed on, or when the subscription is disposed. Each subscription is told of by
-    itself.
+    itself. Without `tell`, the beginning and the end are told to those who watch the exchange.
 
     `tell` is called synchronously and must not raise. Clock: that of the scheduler of subscribe. Cost: that of
     `metrics_tap`; holds no token.
@@ -33,12 +33,16 @@ def log_tap(tell: Watcher, *, exchange: Exchange | None = None) -> Tap:
         def on_subscribe(receiver: Receiver[StreamToken], scheduler: SchedulerBase | None) -> DisposableBase:
             shared = Exchange() if exchange is None else exchange
 
-            def on_end(stats: StreamStats) -> None:
-                shared.watchers.remove(tell)
-                tell(_ended(stats, shared))
+            say = shared.tell if tell is None else tell
 
-            tell(Begun(request_id=shared.request_id, provider=shared.provider, model=shared.model))
-            shared.watchers.append(tell)
+            def on_end(stats: StreamStats) -> None:
+                if tell is not None:
+                    shared.watchers.remove(tell)
+                say(_ended(stats, shared))
+
+            say(Begun(request_id=shared.request_id, provider=shared.provider, model=shared.model))
+            if tell is not None:
+                shared.watchers.append(tell)
             counted = source.pipe(metrics_tap(StreamStats(), exchange=shared, on_end=on_end))
             return connect(counted, receiver, scheduler)
 

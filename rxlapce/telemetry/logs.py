@@ -116,13 +116,10 @@ def traceback_of(error: BaseException, *, words: bool = False) -> str:
         said = f": {one}" if words else ""
         parts.append(f"Traceback (most recent call last):\n{frames}{type(one).__qualname__}{said}")
         if isinstance(one, BaseExceptionGroup):
-            parts[-1] += "".join(f"\n  with {type(each).__qualname__}" for each in _within(one))
+            within: tuple[BaseException, ...] = getattr(one, "exceptions")  # noqa: B009 - their type is not known
+            parts[-1] += "".join(f"\n  with {type(each).__qualname__}" for each in within)
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return "\n\n".join(reversed(parts))
-
-
-def _within(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException, ...]:
-    return group.exceptions
 
 
 def _traceback(_: object, __: str, members: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -99,6 +99,17 @@ def test_marbles_a_stream_that_is_given_up_has_its_end_too(scheduler: TestSchedu
     assert shared.watchers == []
 
 
+def test_those_who_watch_the_exchange_are_told_where_nobody_else_is(
+    scheduler: TestScheduler, told: Told, tell: Tell
+) -> None:
+    source: Observable[StreamToken] = scheduler.create_cold_observable(on_next(20, A), on_completed(50))
+    shared = exchange()
+    shared.watchers.append(tell)
+    scheduler.start(lambda: source.pipe(log_tap(exchange=shared)))
+    assert [type(happening) for _, happening in told] == [Begun, FirstToken, Ended]
+    assert shared.watchers == [tell]
+
+
 def test_each_subscription_is_told_of_by_itself(scheduler: TestScheduler, told: Told, tell: Tell) -> None:
     source: Observable[StreamToken] = scheduler.create_cold_observable(on_next(20, A), on_completed(50))
     tapped = source.pipe(log_tap(tell))
