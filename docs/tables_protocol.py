@@ -154,6 +154,7 @@ def nested() -> str:
         status.ProviderStatus,
         status.ClientStatus,
         status.UserStatus,
+        status.ConfigStatus,
         messages.ErrorBody,
         tokens.Usage,
         tokens.Reported,

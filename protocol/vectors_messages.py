@@ -130,6 +130,7 @@ _REPORT: Final = s.StatusReport(
         ),
     ),
     users=(s.UserStatus(name="ada", requests=3, total=40, tokens=1234, refused=2),),
+    config=s.ConfigStatus(file="/etc/rxlapce.yaml", age_s=12.5, error="/etc/rxlapce.yaml:1:1: not YAML"),
 )
 _ANSWER: Final = m.ChatResponse(
     text=UNICODE,

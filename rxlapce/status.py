@@ -83,6 +83,18 @@ class UserStatus(DataClassJsonMixin):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigStatus(DataClassJsonMixin):
+    """The configuration that new streams take: its file, and since when it holds.
+
+    `error` says why what stands in the file now was refused, null where it holds.
+    """
+
+    file: str
+    age_s: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusReport(Control):
     """How the daemon is. `requests` are under way now, without questions such as this one.
 
@@ -112,3 +124,4 @@ class StatusReport(Control):
     providers: tuple[ProviderStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
     users: tuple[UserStatus, ...] = ()
+    config: ConfigStatus | None = None

@@ -14,6 +14,7 @@ from rxlapce.cli.loop import run
 from rxlapce.cli.screen import printable
 from rxlapce.config.check import problems_of
 from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.config.file import default_config_file
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
 from rxlapce.vault.private_file import NotPrivate, replace_private
@@ -35,7 +36,7 @@ def init(*, yes: bool, force: bool, no_probe: bool, file: Path | None) -> None:
 
     FILE is by default config.yaml in $XDG_CONFIG_HOME/rxlapce, or in ~/.config/rxlapce.
     """
-    path = file or default_path()
+    path = file or default_config_file(os.environ)
     asks = not yes and sys.stdin.isatty()
     if not (yes or asks):
         raise click.UsageError("standard input is no terminal, so nothing can be asked: add --yes")
@@ -53,12 +54,6 @@ def init(*, yes: bool, force: bool, no_probe: bool, file: Path | None) -> None:
         return
     _write(path, text)
     _tell_next(path, found, proposed)
-
-
-def default_path() -> Path:
-    """Where the configuration is looked for when nobody says where."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".config") / "rxlapce" / "config.yaml"
 
 
 def _may_replace(path: Path) -> bool:

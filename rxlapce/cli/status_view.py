@@ -27,6 +27,8 @@ def unwell(report: StatusReport) -> list[str]:
         reasons.append(f"{report.open_files} of {report.max_open_files} files are open: raise ulimit -n")
     if report.max_connections and report.connections >= report.max_connections:
         reasons.append(f"{report.connections} clients are connected, as many as it takes")
+    if report.config is not None and report.config.error is not None:
+        reasons.append(f"the file was refused: {report.config.error}")
     reasons += (f"{one.name}: {one.reason or 'not well'}" for one in report.providers if one.usable is False)
     reasons += (
         f"{one.model}: its circuit is {one.breaker.replace('_', ' ')}: {one.cause}"
@@ -68,6 +70,8 @@ def _head(report: StatusReport, path: Path) -> Iterator[str]:
     if report.refused:
         told = ", ".join(f"{count} by {limit}" for limit, count in sorted(report.refused.items()))
         yield _fact("refused", f"{told}, since it started")
+    if report.config is not None:
+        yield _fact("config", f"{report.config.file}, loaded {duration(report.config.age_s)} ago")
     if report.version != rxlapce.__version__:
         why = f"it is {report.version} and this command is {rxlapce.__version__}: rxlapce serve --replace"
         yield click.style(_fact("version", why), fg="yellow")

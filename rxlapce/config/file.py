@@ -63,3 +63,10 @@ def _error(name: str, message: str, line: int = 0, column: int = 0) -> ConfigErr
     """The error of a place in the file, or of the whole of it."""
     problem = Problem(name, line, column, "", message)
     return ConfigError(str(problem), [problem])
+
+
+def default_config_file(environ: Mapping[str, str]) -> Path:
+    """Where the configuration is looked for when nobody says where (XDG Base Directory Specification)."""
+    said = environ.get("XDG_CONFIG_HOME", "")
+    folder = Path(said) if said.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".config"
+    return folder / "rxlapce" / "config.yaml"

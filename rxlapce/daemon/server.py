@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from rxlapce.codec.frame import Flag, encode_frame
 from rxlapce.daemon.acceptor import Acceptor
 from rxlapce.daemon.bounds import DAEMON_LIMITS, Held, Limits
 from rxlapce.daemon.handlers import Handler, Handlers, StreamingHandler
+from rxlapce.daemon.reload import Loaded
 from rxlapce.daemon.session import Session
 from rxlapce.daemon.status import StatusReporter
 from rxlapce.daemon.users import Users
@@ -69,6 +71,8 @@ class Daemon:
         self.tasks = Tasks()
         self.stages = StageGauges()
         self.users = Users()
+        self.config: Callable[[], Loaded | None] = lambda: None
+        """The state of the configuration's file, if there is one, for reports."""
         self.log = log or logger()
         self.log_content = settings.log_content
         """Whether prompts and answers are told in the log, at level debug."""

@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,9 +14,10 @@ import rxlapce
 from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.load import MAX_TOLD
 from rxlapce.daemon.rates import RateWindow
+from rxlapce.daemon.reload import Loaded
 from rxlapce.daemon.users import Users
 from rxlapce.messages import Question
-from rxlapce.status import ClientStatus, StatusReport
+from rxlapce.status import ClientStatus, ConfigStatus, StatusReport
 from rxlapce.typing import Clock
 
 #: What rates are taken over, and how often the counts are looked at for it.
@@ -45,6 +46,7 @@ class Reported(Protocol):
 
     handlers: Handlers
     users: Users
+    config: Callable[[], Loaded | None]
     draining: bool
     refused: Counter[str]
 
@@ -153,7 +155,14 @@ class StatusReporter:
             providers=load.providers(),
             clients=tuple(session.status() for session in sessions[:MAX_TOLD]),
             users=daemon.users.tell(under_way),
+            config=self._config(now_s),
         )
+
+    def _config(self, now_s: float) -> ConfigStatus | None:
+        held = self._daemon.config()
+        if held is None:
+            return None
+        return ConfigStatus(file=held.file, age_s=round(now_s - held.loaded_s, 3), error=held.error or None)
 
 
 def memory_bytes() -> int:
