@@ -16,6 +16,7 @@ from pathlib import Path
 import tables_bridge
 import tables_cli
 import tables_config
+import tables_keys
 import tables_logs
 import tables_metrics
 import tables_protocol
@@ -28,6 +29,7 @@ DOCUMENTS = (
     "bridge.md",
     "cli.md",
     "config.md",
+    "keys.md",
     "logs.md",
     "metrics.md",
     "providers.md",
@@ -41,6 +43,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **tables_cli.TABLES,
     **tables_logs.TABLES,
     **tables_config.TABLES,
+    **tables_keys.TABLES,
     **tables_metrics.TABLES,
     **tables_requests.TABLES,
     **tables_resilience.TABLES,

@@ -268,7 +268,7 @@ class _Members:
     def end(self) -> None:
         if self.left:
             # Not its name: whoever wrote it may have written anything.
-            place = self.path.rstrip(".") or "the vault"
+            place = self.path.rstrip(".") or "it"
             raise VaultDamaged(f"{place} has a member that is not known: it was changed by hand")
 
     def integer(self, name: str, above: int) -> int:

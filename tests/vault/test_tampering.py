@@ -188,7 +188,7 @@ MALFORMED: dict[str, tuple[Callable[[Members, Members], None], str]] = {
     "a time that is none": (entry("set", "yesterday"), "entries[0].set: expected a time such as"),
     "an entry that is a list": (lambda members, _: members["entries"].append([]), "entries[2]: expected an object"),
     "entries that are a text": (top("entries", "x"), "entries: expected a list"),
-    "an unknown member": (top("extra", KEY), "the vault has a member that is not known: it was changed by hand"),
+    "an unknown member": (top("extra", KEY), "it has a member that is not known: it was changed by hand"),
     "an unknown member of the lock": (lock("extra", KEY), "lock has a member that is not known"),
     "an unknown member of an entry": (entry("extra", KEY), "entries[0] has a member that is not known"),
     "a missing member": (lambda members, _: members.pop("seal"), "seal is missing: it was changed by hand"),
