@@ -43,7 +43,7 @@ class Takes:
             (not self.models or (bool(other.models) and all(_any(self.models, name) for name in other.models)))
             and _within(other.users, self.users)
             and _within(other.clients, self.clients)
-            and _within(other.kinds, self.kinds or tuple(Asks))
+            and _within(other.kinds or tuple(Asks), self.kinds)
         )
 
 
