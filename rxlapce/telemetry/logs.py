@@ -115,9 +115,8 @@ def traceback_of(error: BaseException, *, words: bool = False) -> str:
         frames = "".join(traceback.format_tb(one.__traceback__))
         said = f": {one}" if words else ""
         parts.append(f"Traceback (most recent call last):\n{frames}{type(one).__qualname__}{said}")
-        if isinstance(one, BaseExceptionGroup):
-            within: tuple[BaseException, ...] = getattr(one, "exceptions")  # noqa: B009 - their type is not known
-            parts[-1] += "".join(f"\n  with {type(each).__qualname__}" for each in within)
+        within: tuple[BaseException, ...] = getattr(one, "exceptions", ())  # a group's
+        parts[-1] += "".join(f"\n  with {type(each).__qualname__}" for each in within)
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return "\n\n".join(reversed(parts))
 
