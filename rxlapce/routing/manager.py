@@ -92,6 +92,7 @@ class ProviderManager:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
+        await self.traffic.aclose()
 
     def start(self) -> None:
         """Begin to look after the providers' health, unless the settings say not to.

@@ -1,8 +1,10 @@
 """What all requests of a daemon share: quotas, slots, breakers, the retry budget, counts; and how they pass them."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from reactivex import Observable
@@ -36,6 +38,25 @@ def in_memory(limits: tuple[Limit, ...]) -> Ledger:
     return MemoryLedger(*limits)
 
 
+@dataclass(slots=True)
+class CopyCounts:
+    """What a sink besides the client took, in plain integers that anybody may read at any time; all only grow.
+
+    `tokens` are those that got there and `dropped` those that did not. Copies that lack some are `incomplete`; those
+    that `failed` could not be carried on at all: a full disk, a socket where nobody listens.
+    """
+
+    streams: int = 0
+    tokens: int = 0
+    dropped: int = 0
+    incomplete: int = 0
+    failed: int = 0
+
+
+#: Told of a pipeline, its sink, the request's id, and the error.
+OnTrouble = Callable[[str, str, str, Exception], None]
+
+
 class Traffic:
     """The state that outlives a request. Everything in it is kept by provider and model, never by host.
 
@@ -66,6 +87,10 @@ class Traffic:
         self._running: Counter[str] = Counter()
         self.tasks = Tasks()
         """What goes on behind the streams: the copies of answers on their way to sinks."""
+        self.copied: dict[tuple[str, str], CopyCounts] = {}
+        """By pipeline and sink."""
+        self.on_trouble: OnTrouble | None = None
+        """Told of each copy that could not get where it belongs."""
 
     # -- what the router asks (`router.RouteState`) -------------------------------------------------------------------
 
@@ -107,6 +132,22 @@ class Traffic:
             before.fraction, before.floor = settings.budget.fraction, settings.budget.floor
         else:
             self.budget.spent, self.budget.refused = before.spent, before.refused
+
+    def copied_by(self, pipeline: str, sink: str) -> CopyCounts:
+        """The counts of a sink. Both names are the file's, so there are as many as it has."""
+        return self.copied.setdefault((pipeline, sink), CopyCounts())
+
+    def trouble(self, pipeline: str, sink: str, request_id: str, error: Exception) -> None:
+        """Tell that the sink's copy of a request goes no further."""
+        if self.on_trouble is not None:
+            self.on_trouble(pipeline, sink, request_id, error)
+
+    async def aclose(self, within_s: float = 5.0) -> None:
+        """Return when the copies of streams that have ended are where they belong, or `within_s` seconds are over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.tasks.settled()
+        await self.tasks.aclose()
 
     # -- what a request passes ----------------------------------------------------------------------------------------
 

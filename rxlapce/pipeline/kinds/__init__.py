@@ -7,6 +7,7 @@ The tables are all that is built in; installed packages add theirs by the entry 
 from typing import Any, Final
 
 from rxlapce.pipeline.kinds.client import BUFFER_WITH_BACKPRESSURE, EDITOR
+from rxlapce.pipeline.kinds.copies import MEMORY, RECORD_ANSWER, UNIX
 from rxlapce.pipeline.kinds.framing import (
     DECODE,
     EVENTSTREAM_DECODE,
@@ -25,6 +26,7 @@ from rxlapce.pipeline.kinds.lifecycle import (
     RETRY_STREAM,
     STREAM_TIMEOUTS,
 )
+from rxlapce.pipeline.kinds.recording import RECORD_BYTES
 from rxlapce.pipeline.kinds.text import COALESCE_TEXT, REDACT
 from rxlapce.registry import Kind, with_plugins
 
@@ -32,6 +34,7 @@ from rxlapce.registry import Kind, with_plugins
 STAGES: Final[dict[str, Kind[Any]]] = {
     kind.name: kind
     for kind in (
+        RECORD_BYTES,
         DECODE,
         SSE_DECODE,
         GOOGLE_SSE_DECODE,
@@ -51,7 +54,7 @@ STAGES: Final[dict[str, Kind[Any]]] = {
         BUFFER_WITH_BACKPRESSURE,
     )
 }
-SINKS: Final[dict[str, Kind[Any]]] = {kind.name: kind for kind in (EDITOR,)}
+SINKS: Final[dict[str, Kind[Any]]] = {kind.name: kind for kind in (EDITOR, RECORD_ANSWER, UNIX, MEMORY)}
 
 
 def stages() -> dict[str, Kind[Any]]:
