@@ -84,7 +84,7 @@ def of_file(
     The environment is that of a simulator, and each variable that the file names holds a dummy: nobody's keys are
     needed, read or sent. Raises `ConfigError` for a file that is wrong, and a name that it does not have.
     """
-    config = load_config(_environ_for(file), file)
+    config = load_config(_environ_for(file), file, resolve=False)  # no key is needed, and none fetched
     if model is None:
         if not config.aliases:
             raise ConfigError(f"{file}: it names no models (section `models`): say which PROVIDER/MODEL to ask")
@@ -119,4 +119,5 @@ def redirected(provider: Provider, url: str) -> Provider:
     if provider.name in SPECS:
         return load_provider_configs_from_env(simulated_environ(url))[provider.name]
     listing = Listing(path="/models", read=openai_models)
-    return replace(provider, base_url=f"{url}/v1", listing=listing, health_path=None)
+    # By one key: the others would be asked at the address that they have.
+    return replace(provider, base_url=f"{url}/v1", listing=listing, health_path=None, accounts=())

@@ -99,6 +99,14 @@ async def test_nobody_s_key_is_read_or_sent(write_config: WriteConfig, monkeypat
     assert "simulated-key" in str(headers)
 
 
+def test_of_several_keys_none_is_fetched_and_none_is_asked_elsewhere(write_config: WriteConfig) -> None:
+    keys = "keys: [{name: a, key: 'vault:acme/a'}, {name: b, key: 'exec:/nowhere/program'}]"
+    setup = of_file(write_config(OWN.replace("key: env:ACME_KEY", keys)))
+    for provider in setup.providers("http://a", "http://b").values():
+        assert provider.base_url.startswith(("http://a", "http://b"))
+        assert provider.accounts == ()
+
+
 async def test_models_of_the_first_provider_that_come_later_are_fallbacks(write_config: WriteConfig) -> None:
     same = "models: {two: {ask: [openai/large, openai/small], after_commit: continue}}\n"
     setup = of_file(write_config(same), within_s=5.0)
