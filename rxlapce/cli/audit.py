@@ -152,14 +152,12 @@ def _configured(config: Path | None) -> Path:
     """The audit log that a configuration names. Raises `ConfigError`."""
     if config is None:
         raise click.UsageError("which audit log? Give a FILE, or --config with `telemetry: {audit: {file: PATH}}`")
-    from rxlapce.config.file import read_sections  # with YAML's reader
+    from rxlapce.config.sources import load_daemon_settings  # with YAML's reader
 
-    place = read_sections(config).get("telemetry")
-    for name in ("audit", "file"):
-        place = None if place is None else place.members().get(name)
-    if place is None or place.is_null():
+    file = load_daemon_settings(config)[0].audit.file
+    if file is None:
         raise ConfigError(f"{config} names no audit log: telemetry: {{audit: {{file: PATH}}}}")
-    return Path(place.text("a path"))
+    return Path(file).expanduser()
 
 
 def _table(records: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:

@@ -93,6 +93,14 @@ EVENTS: Final[dict[str, Event]] = {
     "open_files": Event("info", "how many files may be open", ("limit", "before")),
     "providers_configured": Event("info", "who can be asked", ("providers",)),
     "aliases_configured": Event("info", "names for several models", ("aliases",)),
+    "pipelines_configured": Event("info", "ways that an answer can go", ("pipelines",)),
+    "config_reloaded": Event(
+        "info", "new streams take what the file says now", ("cause", "file", "changed", "took_s")
+    ),
+    "config_needs_restart": Event("warning", "what only the next daemon takes", ("settings",)),
+    "config_refused": Event("error", "the file is wrong, and changes nothing", ("cause", "file", "problems")),
+    "config_problem": Event("error", "what is wrong in it: a line each", ("problem",)),
+    "config_failed": Event("error", "a bug on the way, which changes nothing either", ("cause", "exception")),
     "hangup": Event("info", "SIGHUP came", ("reopened",)),
     "log_file_not_reopened": Event("error", "the old one is written to", ("path", "error")),
     "log_lines_lost": Event("warning", "lines that nobody took", ("count",)),
