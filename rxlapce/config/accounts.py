@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from rxlapce.config.document import Place
+from rxlapce.config.document import Place, is_told, together
 from rxlapce.config.keys import Keys
 from rxlapce.config.options import gathered, laid_over, options_of
 from rxlapce.providers.provider import Provider
@@ -57,9 +57,12 @@ def read_accounts(members: Mapping[str, Place], keys: Keys) -> tuple[Account, ..
 def _account(at: Place, keys: Keys) -> Account:
     if not at.is_mapping():  # whatever stands here may be the key itself
         raise at.wrong("a mapping {name: NAME, key: REFERENCE}", got="something else")
+    before = len(at.gathered)
     members = at.members(("name", "key", *options_of(Quota)))
     for name in ("name", "key"):
         if name not in members:
+            if is_told(name, at.gathered[before:]):
+                raise together(at.gathered[before:])  # again: it is told once
             raise at.error(f"{name} is missing, such as {{name: work, key: env:OPENAI_API_KEY}}")
     reading: dict[str, Callable[[], Any]] = {
         "name": partial(_name, members["name"]),

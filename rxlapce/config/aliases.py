@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from rxlapce.config.document import Place, did_you_mean
+from rxlapce.config.document import Place, did_you_mean, is_told
 from rxlapce.config.options import laid_over, options_of, read_settings
 from rxlapce.operators.legs import FallbackPolicy
 from rxlapce.providers import SPECS
@@ -52,13 +52,15 @@ def read_aliases(
     """The aliases in their order; the models that they name are those of `providers`, or of a name that is `assumed`.
 
     Raises `ConfigError` that tells file, line, column and path of what is wrong, and what was expected; where errors
-    are gathered, an alias that is wrong is left out.
+    are gathered, an alias that is wrong has what is right of it.
     """
     known = Known(providers, assumed)
     aliases: list[Alias] = []
     for name, place in at.members().items():
+        alias = Alias(name=name, targets=(_NOBODY,))
         with place.collect():
-            aliases.append(_alias(name, place, known, settings))
+            alias = _alias(name, place, known, settings)
+        aliases.append(alias)
     return tuple(aliases)
 
 
@@ -70,9 +72,10 @@ def _alias(name: str, at: Place, known: Known, settings: RoutingSettings) -> Ali
         _check_name(name, at, known)
     targets: tuple[Target, ...] = (_NOBODY,)
     with at.collect():
-        if "ask" not in members:
+        if "ask" in members:
+            targets = _targets(members["ask"], known)
+        elif not is_told("ask", told):
             raise at.error("ask is missing, such as ask: [openai/gpt-4.1-mini, anthropic/claude-haiku-4-5]")
-        targets = _targets(members["ask"], known)
     fallback: FallbackPolicy | None = None
     if any(option in members for option in _FALLBACK):
         with at.collect():
@@ -81,14 +84,17 @@ def _alias(name: str, at: Place, known: Known, settings: RoutingSettings) -> Ali
     if "timeouts" in members:
         with at.collect():
             timeouts = read_settings(members["timeouts"], settings.timeouts)
-    return laid_over(Alias(name=name, targets=targets, fallback=fallback, timeouts=timeouts), members, at, told)
+    alias = Alias(name=name, targets=targets, fallback=fallback, timeouts=timeouts)
+    with at.collect():
+        return laid_over(alias, members, at, told)
+    return alias
 
 
 def _check_name(name: str, at: Place, known: Known) -> None:
     if not _NAME.fullmatch(name):
-        raise at.error(f"{name!r} is no name for models: use visible ASCII without '/'")
+        raise at.name_error(f"{name!r} is no name for models: use visible ASCII without '/'")
     if name in known.providers or name in known.assumed or name in SPECS or name == "simulator":
-        raise at.error(f"{name!r} is a provider's name: choose another for the models")
+        raise at.name_error(f"{name!r} is a provider's name: choose another for the models")
 
 
 def _targets(at: Place, known: Known) -> tuple[Target, ...]:
@@ -112,10 +118,11 @@ def _target(at: Place, known: Known) -> Target:
     before = len(at.gathered)
     members = at.members(options_of(Target))
     told = at.gathered[before:]
-    if "model" not in members:
-        raise at.error("model is missing, such as model: openai/gpt-4.1-mini")
     with at.collect():
-        _model(members["model"], known)
+        if "model" in members:
+            _model(members["model"], known)
+        elif not is_told("model", told):
+            raise at.error("model is missing, such as model: openai/gpt-4.1-mini")
     return laid_over(_NOBODY, members, at, told)
 
 

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import yaml
@@ -46,6 +46,11 @@ def together(errors: Sequence[ConfigError]) -> ConfigError:
     return ConfigError("\n".join((*unplaced, *map(str, problems))), problems)
 
 
+def is_told(name: str, told: Iterable[ConfigError]) -> bool:
+    """Whether `told` are about a name that was meant to be `name`: that it is missing is then no second error."""
+    return any(f"did you mean {name}?" in str(error) or ", got <<, " in str(error) for error in told)
+
+
 class Problems:
     """What is wrong in a document, gathered while the rest of it is read on."""
 
@@ -70,13 +75,15 @@ class Problems:
 class Place:
     """A node of a document, and where it stands: `path` of keys from the top, line and column from 1.
 
-    With `problems`, `collect` gathers what is wrong and reading goes on; without, the first error ends it.
+    `key` is the node of its name, if it is a member. With `problems`, `collect` gathers what is wrong and reading goes
+    on; without, the first error ends it.
     """
 
     file: str
     path: str
     node: yaml.Node
     problems: Problems | None = field(default=None, compare=False, repr=False)
+    key: yaml.Node | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         where = self.node.start_mark
@@ -87,7 +94,11 @@ class Place:
         """The error that `message` tells of this place."""
         where = self.node.start_mark
         problem = Problem(self.file, where.line + 1, where.column + 1, self.path, message)
-        return ConfigError(f"{self}: {message}", (problem,))
+        return ConfigError(str(problem), (problem,))
+
+    def name_error(self, message: str) -> ConfigError:
+        """The error that `message` tells of this member's name, where that stands."""
+        return self.error(message) if self.key is None else replace(self, node=self.key).error(message)
 
     @contextmanager
     def collect(self) -> Generator[None]:
@@ -118,7 +129,8 @@ class Place:
         """
         said = self._plain() if name is None else name
         shown = got if got is not None else _short(name) if name is not None else self._shown()
-        return self.error(f"expected {expected}, got {shown}{did_you_mean(said, nearest)}")
+        error = self.error if name is None else self.name_error
+        return error(f"expected {expected}, got {shown}{did_you_mean(said, nearest)}")
 
     def members(self, known: Collection[str] | None = None) -> dict[str, "Place"]:
         """The mapping's values by their names.
@@ -140,7 +152,7 @@ class Place:
                 if name in found:
                     raise at.error(f"{_short(name)} stands here a second time; the first is in line {lines[name]}")
                 lines[name] = key.start_mark.line + 1
-                found[name] = self._at(f"{self.path}.{name}" if self.path else name, value)
+                found[name] = self._at(f"{self.path}.{name}" if self.path else name, value, key)
         return found
 
     def items(self, expected: str = "a list") -> list["Place"]:
@@ -203,8 +215,12 @@ class Place:
             raise self.wrong(listed, nearest=choices)
         return said
 
-    def _at(self, path: str, node: yaml.Node) -> "Place":
-        return Place(self.file, path, node, self.problems)
+    def text_of(self, document: str) -> str:
+        """What stands here in the text of the document, as it is written there."""
+        return document[self.node.start_mark.index : self.node.end_mark.index].strip()
+
+    def _at(self, path: str, node: yaml.Node, key: yaml.Node | None = None) -> "Place":
+        return Place(self.file, path, node, self.problems, key)
 
     def _wrong_number(self, expected: str) -> ConfigError:
         """What stands here is not the number `expected`; or it is one, but not written so that all read the same."""

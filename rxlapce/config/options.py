@@ -6,12 +6,13 @@ What the fields say of themselves (`registry.option`) is checked, and is a part 
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from rxlapce.config.document import Place, together
+from rxlapce.config.document import Place, is_told, together
 from rxlapce.errors import ConfigError
 from rxlapce.registry import Told, told_of
 
@@ -128,7 +129,7 @@ def read_settings(at: Place, base: T, *, without: Collection[str] = ()) -> T:
     reading = _values(options_of(kind), members)
     for name in sections_of(kind).keys() & members.keys():
         reading[name] = partial(read_settings, members[name], getattr(base, name))
-    return _made(partial(dataclasses.replace, base), reading, members, at, at.gathered[before:])
+    return _made(type(base), partial(dataclasses.replace, base), reading, members, at, at.gathered[before:])
 
 
 def read_options(at: Place, kind: type[T]) -> T:
@@ -142,9 +143,9 @@ def read_options(at: Place, kind: type[T]) -> T:
     for name, section in sections_of(kind).items():
         if name in members:
             reading[name] = partial(read_options, members[name], section)
-    for name in required_of(kind) - members.keys():
+    for name in (name for name in required_of(kind) - members.keys() if not is_told(name, at.gathered[before:])):
         reading[name] = partial(_missing, at, name, told_of(kind)[name].help)
-    return _made(kind, reading, members, at, at.gathered[before:])
+    return _made(kind, kind, reading, members, at, at.gathered[before:], required_of(kind))
 
 
 def required_of(kind: "type[DataclassInstance]") -> set[str]:
@@ -160,11 +161,19 @@ def laid_over(base: T, members: Mapping[str, Place], at: Place, told: Sequence[C
     dataclass then says to its values together may come of it, and is not told besides.
     """
     reading = _values(options_of(type(base)), members)
-    return _made(partial(dataclasses.replace, base), reading, members, at, told)
+    return _made(type(base), partial(dataclasses.replace, base), reading, members, at, told)
 
 
 def gathered(reading: Mapping[K, Callable[[], V]]) -> dict[K, V]:
     """What each of `reading` gives, by the same keys. Raises one `ConfigError` with the errors of all of them."""
+    values, errors = _attempted(reading)
+    if errors:
+        raise together(errors)
+    return values
+
+
+def _attempted(reading: Mapping[K, Callable[[], V]]) -> tuple[dict[K, V], list[ConfigError]]:
+    """What those of `reading` give that give something, and the errors of the others."""
     values: dict[K, V] = {}
     errors: list[ConfigError] = []
     for key, read in reading.items():
@@ -172,19 +181,7 @@ def gathered(reading: Mapping[K, Callable[[], V]]) -> dict[K, V]:
             values[key] = read()
         except ConfigError as error:
             errors.append(error)
-    if errors:
-        raise together(errors)
-    return values
-
-
-def checked(at: Place, members: Mapping[str, Place], make: Callable[[], V]) -> V:
-    """What `make` makes. Its `ValueError` is told with the place of the first member that it names, else with `at`."""
-    try:
-        return make()
-    except ValueError as error:
-        said = str(error)
-        named = (members[word] for word in re.findall(r"\w+", said) if word in members)
-        raise next(named, at).error(said) from None
+    return values, errors
 
 
 def _names(kind: "type[DataclassInstance]") -> list[str]:
@@ -201,16 +198,32 @@ def _missing(at: Place, name: str, meaning: str) -> Any:
 
 
 def _made(
-    make: Callable[..., V],
+    kind: type[T],
+    make: Callable[..., T],
     reading: Mapping[str, Callable[[], Any]],
     members: Mapping[str, Place],
     at: Place,
     told: Sequence[ConfigError],
-) -> V:
-    values = gathered(reading)
-    try:
-        return checked(at, members, lambda: make(**values))
-    except ConfigError:
-        if told:
-            raise together(told) from None  # again: it is told once
-        raise
+    needs: AbstractSet[str] = frozenset(),
+) -> T:
+    """What `make` makes of what is read. Its `ValueError` is told at the first member that it names, else at `at`.
+
+    Where something else is wrong that error is told only if it speaks of members that were said and are right: else it
+    may speak of a default, in the place of what was meant.
+    """
+    values, errors = _attempted(reading)
+    made: T | None = None
+    if values.keys() >= needs:
+        try:
+            made = make(**values)
+        except ValueError as error:
+            options = options_of(kind)
+            named = [word for word in re.findall(r"\w+", str(error)) if word in options]
+            if not (errors or told) or (named and values.keys() >= set(named)):
+                place = next((members[name] for name in named if name in members), at)
+                errors.append(place.error(str(error)))
+    if errors:
+        raise together(errors)
+    if made is None:
+        raise together(told)  # again: it is told once
+    return made

@@ -76,6 +76,19 @@ def load_config(
     return config
 
 
+def load_daemon_settings(file: Path | None) -> tuple[TelemetrySettings, ServeSettings]:
+    """What `file` says of the daemon itself; the rest of it is not looked at. Raises `ConfigError` as `load_config`."""
+    if file is None:
+        return TelemetrySettings(), ServeSettings()
+    from rxlapce.config.document import Problems  # as above
+    from rxlapce.config.file import read_sections
+
+    problems = Problems()
+    found = _daemon(read_sections(file, problems), None)
+    problems.raise_any()
+    return found
+
+
 def read_config(
     sections: "Mapping[str, Place]",
     environ: Mapping[str, str] | None,
@@ -104,7 +117,7 @@ def read_config(
             vendors = read_vendors(sections["providers"], keys)
     providers = {**providers, **vendors.providers}
     # An alias of a provider whose definition is wrong is no second error.
-    assumed = tuple(name for name in (*defined, *assumed) if name not in providers)
+    assumed = tuple(dict.fromkeys(name for name in (*defined, *assumed) if name not in providers))
     settings = read_resilience(sections, (*SPECS, "simulator", *(name for name in defined if name not in SPECS)))
     if vendors.quotas:
         settings = replace(settings, admission=replace(settings.admission, keys=vendors.quotas))
@@ -132,8 +145,10 @@ def read_config(
     )
 
 
-def _daemon(sections: "Mapping[str, Place]", providers: Collection[str]) -> tuple[TelemetrySettings, ServeSettings]:
-    """What the file says of the daemon itself."""
+def _daemon(
+    sections: "Mapping[str, Place]", providers: Collection[str] | None
+) -> tuple[TelemetrySettings, ServeSettings]:
+    """What the file says of the daemon itself. Without `providers` it may name one that there is not."""
     from rxlapce.config.daemon import read_serve  # as above
     from rxlapce.config.options import read_settings
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from rxlapce.codec.event import Event
 from rxlapce.config.accounts import MEMBERS, provider_with, quotas_of, read_accounts
-from rxlapce.config.document import Place, together
+from rxlapce.config.document import Place, is_told, together
 from rxlapce.config.env import fault_of_base_url, with_key
 from rxlapce.config.keys import Keys
 from rxlapce.config.options import Option, gathered, options_of
@@ -102,12 +102,15 @@ def _origin(at: Place) -> str:
 
 def _read_vendor(name: str, at: Place, keys: Keys, vendors: Vendors) -> None:
     if not _NAME.fullmatch(name):
-        raise at.error(f"{name!r} is no name for a provider: use small letters, digits, '.', '_' and '-'")
+        raise at.name_error(f"{name!r} is no name for a provider: use small letters, digits, '.', '_' and '-'")
     if name == "simulator":
-        raise at.error(f"{name!r} is built in and configured by the environment: choose another name")
+        raise at.name_error(f"{name!r} is built in and configured by the environment: choose another name")
     every = {option: None for api in DIALECTS for option in dialect_options(api)}
+    before = len(at.gathered)
     members = at.members((*_MEMBERS, *every))
     if "base_url" not in members:
+        if is_told("base_url", at.gathered[before:]):
+            raise together(at.gathered[before:])  # again: it is told once
         raise at.error("base_url is missing, such as base_url: https://api.groq.com/openai/v1")
     reading: dict[str, Callable[[], Any]] = {"base_url": partial(_base_url, members["base_url"])}
     reading["apis"] = partial(_apis, members)
@@ -164,9 +167,9 @@ def _headers(at: Place) -> dict[str, str]:
 
 def _header(name: str, at: Place) -> str:
     if not _HEADER.fullmatch(name):
-        raise at.error(f"{name!r} is no name for a header")
+        raise at.name_error(f"{name!r} is no name for a header")
     if name.lower() in _NOT_HERE:
-        raise at.error(f"{name} is not set here: a key is given by `key`, the rest by the HTTP client")
+        raise at.name_error(f"{name} is not set here: a key is given by `key`, the rest by the HTTP client")
     said = at.text("a text")
     if not said.isprintable():
         raise at.error("holds a line end or another character that no header can have")

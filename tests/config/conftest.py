@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
+from rxlapce.config.schema import schema
 from rxlapce.config.sources import Config, load_config
 from rxlapce.errors import ConfigError
 
@@ -12,6 +15,7 @@ from rxlapce.errors import ConfigError
 KEY = "sk-test-0123456789abcdef"
 ENVIRON: Mapping[str, str] = {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, "GROQ_API_KEY": KEY}
 
+Errors = Callable[[str], list[str]]
 Load = Callable[[str], Config]
 Refused = Callable[[str], str]
 
@@ -39,3 +43,15 @@ def refused(load: Load, tmp_path: Path) -> Refused:
         return str(caught.value).replace(f"{tmp_path}/", "")
 
     return said
+
+
+@pytest.fixture(scope="session")
+def schema_errors() -> Errors:
+    """What the schema says to a file of this text."""
+    validator = Draft202012Validator(schema())
+
+    def errors(text: str) -> list[str]:
+        found = validator.iter_errors(yaml.safe_load(text))  # pyright: ignore[reportUnknownMemberType] # in its stubs
+        return [error.message for error in found]
+
+    return errors

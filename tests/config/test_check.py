@@ -47,7 +47,7 @@ telemetry: {logs: {mib: 0}}
             "6:32: timeouts.total_s",
             "8:20: limits.user.requests",
             "8:31: limits.user.tokens",
-            "9:20: limits.providers.acm",
+            "9:15: limits.providers.acm",
             "10:11: limits.wait_s",
             "11:23: retry.max_attempts",
             "11:45: retry.budget.fraction",
@@ -55,6 +55,7 @@ telemetry: {logs: {mib: 0}}
             "12:19: breaker.window",
             "13:26: fallback.after_commit",
             "14:19: health.enabled",
+            "15:25: telemetry.logs.mib",
         ],
     ),
     "what names a provider that is wrong itself": (
@@ -82,7 +83,7 @@ models:
 """,
         [
             "3:11: models.a/b.ask[0]",
-            "3:5: models.a/b",
+            "2:3: models.a/b",
             "3:40: models.a/b.ask[1].weight",
             "3:43: models.a/b.ask[1]",
             "3:54: models.a/b.ask[2]",

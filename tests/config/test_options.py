@@ -92,6 +92,13 @@ def test_a_field_that_no_yaml_can_say_is_unknown() -> None:
 def test_what_has_no_default_must_be_said() -> None:
     assert required_of(Outer) == {"name"}
     assert told("count: 3") == ["f:1:1: name is missing: what it is called"]
+    assert len(told("{count: 3, other: 4}")) == 2
+
+
+def test_what_is_nearly_said_is_not_told_as_missing_too() -> None:
+    assert told("nam: n") == [
+        "f:1:1: unknown name 'nam'; known: name, count, share, sizes, words, numbers, ways, inner; did you mean name?"
+    ]
 
 
 def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
@@ -99,7 +106,6 @@ def test_all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
         "count: 10\nsizes: [small, big, no]\ninner:\n  to_s: 61\n  from_s: x\nnumbers: [1, -1, 1.5]\nwords: a\nnme: b\n"
     )
     assert told(text) == [
-        "f:1:1: name is missing: what it is called",
         "f:1:8: count: expected a whole number from 1 to 9 or null, got 10",
         "f:2:16: sizes[1]: expected small or large, got 'big'",
         (

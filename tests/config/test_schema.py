@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,10 @@ from rxlapce.providers.compatible import DIALECTS
 from rxlapce.routing.settings import HealthSettings, RoutingSettings, StreamTimeouts
 from rxlapce.telemetry.settings import TelemetrySettings
 
+Errors = Callable[[str], list[str]]
 ROOT = Path(__file__).parents[2]
 ROOT_SCHEMA = schema()
 BASE = RoutingSettings()
-
-
-def errors_of(text: str) -> list[str]:
-    return [error.message for error in Draft202012Validator(ROOT_SCHEMA).iter_errors(yaml.safe_load(text))]
 
 
 def configurations() -> dict[str, str]:
@@ -53,8 +51,8 @@ def test_it_is_a_schema_of_the_draft_that_it_names() -> None:
 
 
 @pytest.mark.parametrize("shown", SHOWN)
-def test_every_file_that_is_shown_is_right_by_the_schema_and_by_check(shown: str) -> None:
-    assert errors_of(SHOWN[shown]) == []
+def test_every_file_that_is_shown_is_right_by_the_schema_and_by_check(shown: str, schema_errors: Errors) -> None:
+    assert schema_errors(SHOWN[shown]) == []
     assert [str(problem) for problem in problems_of(SHOWN[shown], "f.yaml")] == []
 
 
@@ -107,9 +105,9 @@ REFERENCES = ("env:KEY", "env:1", "file:/a", "file:a", "exec:pass show x", "exec
 
 
 @pytest.mark.parametrize("said", REFERENCES)
-def test_a_reference_is_one_by_the_schema_where_it_is_one_by_check(said: str) -> None:
+def test_a_reference_is_one_by_the_schema_where_it_is_one_by_check(said: str, schema_errors: Errors) -> None:
     text = yaml.safe_dump({"providers": {"a": {"base_url": "http://h/v1", "key": said}}})
-    assert (errors_of(text) == []) == (parsed(said) is not None) == (problems_of(text, "f") == ())
+    assert (schema_errors(text) == []) == (parsed(said) is not None) == (problems_of(text, "f") == ())
 
 
 @settings(max_examples=150, deadline=None)

@@ -36,8 +36,8 @@ WRONG = {
     "an unknown option, with the nearest right one": (
         f"providers:\n  groq:\n{GROQ}    max_token_field: max_tokens\n",
         (
-            "v.yaml:4:5: providers.groq: unknown name 'max_token_field'; known: base_url, key, keys, apis, default_model, "
-            "headers, models_path, health_path, max_tokens_field, "
+            "v.yaml:4:5: providers.groq: unknown name 'max_token_field'; known: base_url, key, keys, apis, "
+            "default_model, headers, models_path, health_path, max_tokens_field, "
         ),
         "; did you mean max_tokens_field?",
     ),
@@ -201,7 +201,7 @@ WRONG = {
     ),
     "a name with a slash": (
         f"providers:\n  a/b:\n{GROQ}",
-        "v.yaml:3:5: providers.a/b: 'a/b' is no name for a provider: use small letters, digits, '.', '_' and '-'",
+        "v.yaml:2:3: providers.a/b: 'a/b' is no name for a provider: use small letters, digits, '.', '_' and '-'",
         "",
     ),
     "a name that is built in, with more than its keys": (
@@ -223,7 +223,7 @@ WRONG = {
     "the simulator's name": (
         f"providers:\n  simulator:\n{GROQ}",
         (
-            "v.yaml:3:5: providers.simulator: 'simulator' is built in and configured by the environment: choose "
+            "v.yaml:2:3: providers.simulator: 'simulator' is built in and configured by the environment: choose "
             "another name"
         ),
         "",
@@ -253,7 +253,7 @@ WRONG = {
     ),
     "a header's name that is none": (
         f"providers:\n  groq:\n{GROQ}    headers: {{X A: b}}\n",
-        "v.yaml:4:20: providers.groq.headers.X A: 'X A' is no name for a header",
+        "v.yaml:4:15: providers.groq.headers.X A: 'X A' is no name for a header",
         "",
     ),
     "models at another host": (
