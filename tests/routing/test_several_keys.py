@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from reactivex import Observable
 
+from rxlapce.daemon.load import ManagerLoad
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy
@@ -189,6 +190,14 @@ def test_the_last_key_waits_and_is_asked_again_as_the_only_one_of_a_provider_is(
     asked = world.ask()
     assert asked.answered
     assert world.asked_keys == ["work", "spare", "last", "last"]
+
+
+def test_the_status_names_the_key_that_rests() -> None:
+    world = World({"work": failing(Fault.RATE_LIMIT, 30), "spare": GOOD, "last": GOOD})
+    world.ask(seconds=1)
+    (model,) = ManagerLoad(world.manager).models({})
+    assert (model.model, model.breaker) == ("openai/m", "open")
+    assert model.cause == "key work: rate_limit in phase headers, HTTP 429"
 
 
 def test_each_key_has_a_quota_of_its_own_and_one_that_is_full_waits_for_nobody() -> None:
