@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "count": ("rxlapce.cli.count", "Count a prompt's tokens as its model's provider counts them."),
     "init": ("rxlapce.cli.init", "Write a first configuration, from what is there."),
     "check": ("rxlapce.cli.check", "Say all that is wrong in configuration files, and where."),
+    "graph": ("rxlapce.cli.graph", "Draw the pipelines of a configuration."),
     "schema": ("rxlapce.cli.schema", "Print the configuration's JSON Schema, by which editors complete it."),
     "explain": ("rxlapce.cli.explain", "Say what a stage, a sink or a member of the configuration is."),
     "list": ("rxlapce.cli.list", "List stages, sinks, providers, dialects and transports."),
