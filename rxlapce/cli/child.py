@@ -29,7 +29,8 @@ async def running_daemon(*options: str, environ: Mapping[str, str] | None = None
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "rxlapce", "serve", "--path", str(path), "--own-folder", "--drain", "0",
-                "--log-level", "warning", "--ready-fd", str(ready_write), "--lifeline-fd", str(life_read), *options,
+                "--log-level", "warning", "--log-file", "none", "--metrics", "none", "--audit", "none",
+                "--ready-fd", str(ready_write), "--lifeline-fd", str(life_read), *options,
                 pass_fds=(ready_write, life_read), start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE, env=dict(os.environ if environ is None else environ),
             )  # fmt: skip

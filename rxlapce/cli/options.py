@@ -1,15 +1,36 @@
 """Options that several commands have."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import click
 
+from rxlapce.config.file import default_config_file
 from rxlapce.transports.key_file import SigningKey, read_keys
 
-config_option = click.option(
-    "--config", type=click.Path(path_type=Path), envvar="RXLAPCE_CONFIG", show_envvar=True,
-    help="A YAML file: further vendors, names for models, and what is done when a provider fails.",
-)  # fmt: skip
+F = TypeVar("F", bound=Callable[..., Any])
+#: What `--config` says where no file is meant.
+NO_FILE: Final = "none"
+
+
+def _file(_: click.Context, __: click.Parameter, said: Path | None) -> Path | None:
+    if said is not None:
+        return None if str(said) == NO_FILE else said
+    usual = default_config_file(os.environ)
+    return usual if usual.is_file() else None
+
+
+def _config_option(help_text: str) -> Callable[[F], F]:
+    return click.option(
+        "--config", type=click.Path(path_type=Path), envvar="RXLAPCE_CONFIG", show_envvar=True, callback=_file,
+        help=f"{help_text}  [default: $XDG_CONFIG_HOME/rxlapce/config.yaml, if it is there; none: no file]",
+    )  # fmt: skip
+
+
+config_option = _config_option("The configuration, a YAML file.")
+serve_config_option = _config_option("The configuration, a YAML file; read anew when it changes.")
 
 key_option = click.option(
     "--key-file", type=click.Path(path_type=Path), envvar="RXLAPCE_KEY_FILE", show_envvar=True,

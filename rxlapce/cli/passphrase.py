@@ -41,3 +41,31 @@ def twice(ask: Ask) -> Ask:
         return first
 
     return asked
+
+
+class Remembered:
+    """Asks for each passphrase once, while somebody sits there to be asked: until `close`.
+
+    Afterwards it gives what it was told: a configuration that is read anew opens the vault with it.
+    """
+
+    def __init__(self, ask: Ask | None) -> None:
+        self._ask = ask
+        self._said: dict[str, Secret] = {}
+        self._is_open = True
+
+    @property
+    def ask(self) -> Ask | None:
+        """What asks; None where nobody could be asked from the beginning."""
+        return self._asked if self._ask is not None else None
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._is_open = False
+
+    def _asked(self, prompt: str) -> Secret:
+        if prompt not in self._said:
+            if self._ask is None or not self._is_open:
+                raise ConfigError("while the daemon runs nobody is asked: restart it, or say where the passphrase is")
+            self._said[prompt] = self._ask(prompt)
+        return self._said[prompt]

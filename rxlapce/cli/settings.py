@@ -32,6 +32,11 @@ def _listen(said: str) -> str | None:
     return None if said == NOWHERE else said
 
 
+def expanded(said: str) -> Path:
+    """The path, with `~` as a shell has it."""
+    return Path(said).expanduser()
+
+
 SETTINGS: Final = (
     Setting(parameter="path", path="serve.path", value=str),
     Setting(parameter="ring_kib", path="serve.ring_kib"),

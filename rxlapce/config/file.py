@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -70,3 +71,10 @@ def default_config_file(environ: Mapping[str, str]) -> Path:
     said = environ.get("XDG_CONFIG_HOME", "")
     folder = Path(said) if said.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".config"
     return folder / "rxlapce" / "config.yaml"
+
+
+def section_digests(path: Path) -> dict[str, str]:
+    """A short name for what each section of the file says, by the section's name. Raises `ConfigError`."""
+    text = read_text(path)
+    found = read_document(text, str(path)).members()
+    return {name: sha256(place.text_of(text).encode()).hexdigest()[:16] for name, place in found.items()}

@@ -28,4 +28,4 @@ class ServeSettings:
         if self.ring_kib & (self.ring_kib - 1):
             raise ValueError(f"ring_kib must be a power of two, not {self.ring_kib}")
         if self.require_signing and self.key_file is None:
-            raise ValueError("require_signing needs key_file: with whose secrets?")
+            raise ValueError("require_signing needs key_file: by whose keys?")

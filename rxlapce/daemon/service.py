@@ -34,6 +34,11 @@ class Service:
         self._stopping = False
         self._reporter = Reporter(supervision, self.status, daemon.log)
 
+    @property
+    def takes_over(self) -> bool:
+        """Whether another daemon may still be about that serves, or served, in this one's place."""
+        return self._replace or self._passed is not None
+
     def status(self) -> str:
         """How the daemon is, in a line."""
         daemon = self.daemon

@@ -33,7 +33,8 @@ Command = Callable[..., Outcome]
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment in which no provider is configured, whoever runs the tests, and no setting of a terminal holds."""
     names = [name for spec in SPECS.values() for name in (spec.key_env, spec.base_url_env, *spec.extra_env)]
-    own = ("RXLAPCE_SOCKET", "RXLAPCE_CONFIG", "RXLAPCE_RATE_LIMIT")
+    own = [name for name in os.environ if name.startswith("RXLAPCE_") and name != "RXLAPCE_STREAMS"]
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
     for name in (*names, *own, "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM"):
         monkeypatch.delenv(name, raising=False)
 

@@ -11,8 +11,10 @@ import pytest
 
 from rxlapce.bridge import Client, connect
 from rxlapce.cli.child import running_daemon
-from rxlapce.cli.serve import Wish, configured
+from rxlapce.cli.passphrase import Remembered
+from rxlapce.cli.serving import Wish
 from rxlapce.config.env import load_provider_configs_from_env
+from rxlapce.config.layers import HEALTH, RATE_LIMIT, Given, Source
 from rxlapce.config.simulated import simulated_environ
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.providers import SPECS
@@ -52,7 +54,9 @@ def test_a_second_daemon_on_the_path_is_refused_and_the_first_one_stays(command:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (("--ring-kib", "100"), 2, "100 is not a power of two"),
+        (("--ring-kib", "100"), 1, "--ring-kib: ring_kib must be a power of two, not 100"),
+        (("--require-signing",), 1, "--require-signing: require_signing needs key_file: by whose keys?"),
+        (("--metrics", "9464"), 1, "--metrics: listen must be HOST:PORT, [ADDRESS]:PORT or unix:/PATH, not '9464'"),
         (("--base-url", "127.0.0.1:8080"), 1, "--base-url: expected an http or https URL"),
         (("--base-url", "http://me:secret@127.0.0.1/v1"), 1, "keys do not belong into the URL"),
         (("--simulator", "--default-provider", "nobody"), 1, "'nobody' is not configured; configured: simulator"),
@@ -81,9 +85,7 @@ def test_folder_that_others_may_enter_is_refused(command: Command, folder: Path)
 
 
 #: What is wished without options.
-PLAIN = Wish(
-    environ={"OPENAI_API_KEY": CANARY}, config=None, simulated=(), default_provider=None, rate_limit=None, health=True
-)
+PLAIN = Wish(environ={"OPENAI_API_KEY": CANARY}, config=None, given={}, passphrases=Remembered(None))
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def played() -> dict[str, Provider]:
 
 
 def test_without_options_each_model_has_the_default_limit_and_the_simulator_none(played: dict[str, Provider]) -> None:
-    settings = configured(PLAIN, played).settings
+    settings = PLAIN.read(played).config.settings
     assert settings.admission.of("openai", "m") == ("openai/m", DEFAULT_QUOTA)
     assert settings.admission.of("simulator", "sim") == ("simulator/sim", Quota())
     assert settings == replace(RoutingSettings(), admission=Admission(providers={"simulator": Quota()}))
@@ -107,7 +109,8 @@ def test_a_rate_limit_is_for_everybody_and_wins_over_the_file(
     file.write_text(
         "limits: {providers: {openai: {requests: 500, streams: 2}}}\nmodels: {fast: {ask: [simulator/sim]}}"
     )
-    config = configured(replace(PLAIN, config=file, rate_limit=rate_limit), played)
+    given = {RATE_LIMIT: Given(rate_limit, Source.FLAG, "--rate-limit")}
+    config = replace(PLAIN, config=file, given=given).read(played).config
     assert config.settings.admission.of("openai", "m")[1] == Quota(requests=requests, streams=2)
     assert config.settings.admission.of("simulator", "sim")[1] == Quota(requests=requests)
     assert config.settings.admission.of("xai", "m")[1] == Quota(requests=requests)
@@ -118,8 +121,9 @@ def test_no_health_leaves_the_rest_of_the_file_s_health(played: dict[str, Provid
     file = folder / "f.yaml"
     file.write_text("health: {every_s: 7}")
     with_file = replace(PLAIN, config=file)
-    assert configured(with_file, played).settings.health == HealthSettings(every_s=7)
-    without_health = configured(replace(with_file, health=False), played).settings.health
+    assert with_file.read(played).config.settings.health == HealthSettings(every_s=7)
+    given = {HEALTH: Given(value=False, source=Source.FLAG, where="--no-health")}
+    without_health = replace(with_file, given=given).read(played).config.settings.health
     assert without_health == HealthSettings(enabled=False, every_s=7)
 
 

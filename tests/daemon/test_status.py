@@ -379,6 +379,7 @@ def test_of_many_clients_the_oldest_are_told() -> None:
         def __init__(self) -> None:
             self.handlers = Handlers()
             self.users = Users()
+            self.config = lambda: None
             self.draining = False
             self.refused = Counter[str]()
             self.sessions = tuple(Connected(number) for number in range(1000, 0, -1))
