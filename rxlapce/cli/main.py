@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "route": ("rxlapce.cli.route", "Say who would be asked for a model, in which order, and why."),
     "count": ("rxlapce.cli.count", "Count a prompt's tokens as its model's provider counts them."),
     "init": ("rxlapce.cli.init", "Write a first configuration, from what is there."),
+    "config": ("rxlapce.cli.config", "Show each setting, and where its value comes from."),
     "check": ("rxlapce.cli.check", "Say all that is wrong in configuration files, and where."),
     "graph": ("rxlapce.cli.graph", "Draw the pipelines of a configuration."),
     "schema": ("rxlapce.cli.schema", "Print the configuration's JSON Schema, by which editors complete it."),
