@@ -29,13 +29,13 @@ def explain(name: str) -> None:
 
     `rxlapce list` names the stages and sinks, and docs/config.md shows the whole file.
     """
-    from rxlapce.config.catalog import catalog, kinds_named  # takes a quarter of a second to load
+    from rxlapce.config.catalog import fixed, kinds_named  # takes a quarter of a second to load
     from rxlapce.config.schema import schema
     from rxlapce.config.schema_paths import member
 
     root = schema()
     kinds, at = kinds_named(name), member(root, name)
-    others = [entry for entry in catalog() if entry.name == name and entry.group not in ("stages", "sinks")]
+    others = [entry for entry in fixed() if entry.name == name]
     if not kinds and at is None and not others:
         near = difflib.get_close_matches(name, _names(), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else " `rxlapce list` names what there is."

@@ -36,6 +36,11 @@ def catalog() -> Iterator[Entry]:
     """All of them, group by group. Raises `ConfigError` for a third party's stage or sink that is none."""
     for group, kinds in (("stages", stages()), ("sinks", sinks())):
         yield from (Entry(group, kind.name, kind.summary) for kind in kinds.values())
+    yield from fixed()
+
+
+def fixed() -> Iterator[Entry]:
+    """Those that no third party adds to: providers, dialects and transports."""
     yield from (Entry("providers", spec.name, spec.summary, spec.needs) for spec in SPECS.values())
     yield from (Entry("dialects", name, _module_line(dialect)) for name, dialect in DIALECTS.items())
     yield from (Entry("transports", name, summary) for name, summary in TRANSPORTS.items())

@@ -1,6 +1,7 @@
 """`rxlapce explain`, `list` and `schema`: what there is to be named, as a person, a machine and an editor see it."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -88,17 +89,20 @@ def test_a_stage_and_a_sink_are_explained_whole(command: Command) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [*STAGES, *SINKS])
+@pytest.mark.parametrize("name", sorted({*STAGES, *SINKS}))
 def test_every_stage_and_sink_says_what_it_and_each_of_its_options_is(command: Command, name: str) -> None:
-    kind = (STAGES | SINKS)[name]
     out = command("explain", name).out
-    assert out.startswith(f"{name}: a {'sink' if kind.gives is None else 'stage'}")
-    assert all(f"  {line}\n" in out for line in kind.example.splitlines())
-    lines = out.partition("Options:\n")[2].partition("\n\n")[0]
-    for option_name in kind.options.__dataclass_fields__:
-        said = lines.partition(f"  {option_name} ")[2]
-        assert said.strip()
-        assert not said.strip().startswith("["), f"{option_name} has no meaning"
+    kinds = [kinds[name] for kinds in (STAGES, SINKS) if name in kinds]
+    parts = re.split(rf"^(?={name}: a )", out, flags=re.MULTILINE)[1:]
+    assert len(parts) == len(kinds)
+    for kind, part in zip(kinds, parts, strict=True):
+        assert part.startswith(f"{name}: a sink, takes " if kind.gives is None else f"{name}: a stage, ")
+        assert all(f"  {line}\n" in part for line in kind.example.splitlines())
+        options = part.partition("Options:\n")[2].partition("\n\n")[0]
+        for option_name in kind.options.__dataclass_fields__:
+            said = options.partition(f"  {option_name} ")[2].strip()
+            assert said, option_name
+            assert not said.startswith("["), f"{option_name} has no meaning"
 
 
 MEMBERS = {
