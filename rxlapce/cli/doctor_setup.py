@@ -44,7 +44,7 @@ def _loaded(facts: Facts) -> Config | None:
 
 def config(facts: Facts) -> Iterator[Finding]:
     """Whether the environment and the file can be read and say what they may."""
-    remedy = "mend it there; the form of the file is in docs/resilience.md, and rxlapce route NAME shows what it means"
+    remedy = "mend it there; rxlapce explain NAME tells what a member of the file is, and docs/config.md has them all"
     try:
         load_config(facts.environ, facts.config)
         if facts.config is not None and facts.config.stat().st_mode & 0o002:
