@@ -1,7 +1,6 @@
 """The configuration, read anew when its file changes or SIGHUP asks for it; what is wrong changes nothing."""
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -69,6 +68,7 @@ class Reloader(Generic[T]):
         first: Read[T],
         needs_restart: Callable[[T], tuple[str, ...]] = lambda _: (),
         look_s: float = LOOK_S,
+        settled_s: float = SETTLED_S,
         clock: Clock = time.monotonic,
     ) -> None:
         self.file = file
@@ -79,12 +79,11 @@ class Reloader(Generic[T]):
         self._sections = first.sections
         self._needs_restart = needs_restart
         self._look_s = look_s
+        self._settled_s = settled_s
         self._clock = clock
         self._seen = signature(file)
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self.rounds = 0
-        """How often it has read the file, for better or worse."""
 
     def start(self) -> None:
         """Begin to look at the file."""
@@ -113,7 +112,7 @@ class Reloader(Generic[T]):
             if not asked and now == self._seen:
                 continue
             if not asked:
-                await asyncio.sleep(SETTLED_S)
+                await asyncio.sleep(self._settled_s)
                 if signature(self.file) != now:
                     continue  # somebody is still writing
             self._seen = now
@@ -131,8 +130,6 @@ class Reloader(Generic[T]):
             self._log.error("config_failed", cause=cause, exc_info=error)
             self.loaded.error = f"{type(error).__name__} inside rxlapce"
             return
-        finally:
-            self.rounds += 1
         before, self._sections = self._sections, found.sections
         changed = sorted(name for name in {**before, **self._sections} if before.get(name) != self._sections.get(name))
         self.loaded = Loaded(str(self.file), self._clock())
@@ -158,11 +155,6 @@ def signature(file: Path) -> Signature:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def digest(said: bytes) -> str:
-    """A short name for `said`."""
-    return hashlib.sha256(said).hexdigest()[:16]
 
 
 def is_file(path: Path | None) -> bool:
