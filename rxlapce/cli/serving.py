@@ -27,6 +27,7 @@ from rxlapce.daemon.server import Daemon
 from rxlapce.daemon.service import Service
 from rxlapce.daemon.shutdown import StopRequest, stop_on_signals
 from rxlapce.errors import ConfigError
+from rxlapce.flow import Exchange
 from rxlapce.operators.breaker import Change, State
 from rxlapce.operators.store_address import StoreAddress
 from rxlapce.providers.http import HttpClient
@@ -35,6 +36,7 @@ from rxlapce.routing.health import Health
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.routing.traffic import MakeLedger, Traffic, in_memory
 from rxlapce.telemetry.audit import Audit
+from rxlapce.telemetry.happening_log import HappeningLog
 from rxlapce.telemetry.hooks import each
 from rxlapce.telemetry.log_output import LogFile
 from rxlapce.telemetry.logs import Logger, loop_errors
@@ -142,6 +144,9 @@ async def _answering(
         on_breaker=partial(_tell_of_breaker, daemon.log),
         make_ledger=await stack.enter_async_context(_ledgers(config.store, daemon.log)),
     )
+    traffic.on_trouble = partial(_tell_of_copy, daemon.log)
+    traffic.log_of = partial(_log_of, daemon.log)
+    stack.push_async_callback(traffic.aclose)
     metrics = serve_metrics(daemon, lambda: (traffic,), telemetry.metrics, patient=service.takes_over)
     listeners = [daemon.users.settled, await stack.enter_async_context(metrics)]
     if telemetry.audit.file is not None:
@@ -207,6 +212,15 @@ def _tell_of_config(log: Logger, config: Config) -> None:
 def _tell_of_breaker(log: Logger, change: Change) -> None:
     tell = log.info if change.after is State.CLOSED else log.warning
     tell("breaker", model=change.name, before=change.before, now=change.after, cause=change.cause)
+
+
+def _tell_of_copy(log: Logger, pipeline: str, sink: str, request_id: str, error: Exception) -> None:
+    told = f"{type(error).__name__}: {error.strerror}" if isinstance(error, OSError) else type(error).__name__
+    log.warning("copy_failed", request_id=request_id, pipeline=pipeline, sink=sink, error=told)
+
+
+def _log_of(log: Logger, exchange: Exchange) -> HappeningLog:
+    return HappeningLog(log.bind(request_id=exchange.request_id, user=exchange.user, client=exchange.client))
 
 
 def _tell_of_health(log: Logger, provider: str, before: Health, after: Health) -> None:

@@ -13,6 +13,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, Receiver, Stage, Tasks, connect
+from rxlapce.happenings import Watcher
 from rxlapce.operators.breaker import Change, State
 from rxlapce.operators.breakers import Breakers
 from rxlapce.operators.concurrency import Slots, concurrency_gate
@@ -53,6 +54,8 @@ class CopyCounts:
     failed: int = 0
 
 
+#: Makes a watcher for an exchange.
+LogOf = Callable[[Exchange], Watcher]
 #: Told of a pipeline, its sink, the request's id, and the error.
 OnTrouble = Callable[[str, str, str, Exception], None]
 
@@ -91,6 +94,8 @@ class Traffic:
         """By pipeline and sink."""
         self.on_trouble: OnTrouble | None = None
         """Told of each copy that could not get where it belongs."""
+        self.log_of: LogOf | None = None
+        """Makes what the stages `log_tap` of a request tell; None: they tell nobody."""
 
     # -- what the router asks (`router.RouteState`) -------------------------------------------------------------------
 

@@ -65,6 +65,9 @@ EVENTS: Final[dict[str, Event]] = {
     "connection_refused": Event("warning", "there are too many of them", ("reason",)),
     "accept_failed": Event("error", "the system gives no connection", ("error",)),
     "breaker": Event("info, warning", "a model's circuit opened or closed", ("model", "before", "now", "cause")),
+    "copy_failed": Event(
+        "warning", "a copy of an answer gets no further", ("request_id", "pipeline", "sink", "error")
+    ),
     "provider_unwell": Event("warning", "a provider does not answer or takes no key", ("provider", "cause")),
     "provider_well_again": Event("info", "it does", ("provider",)),
     "limits_are_shared": Event("info", "quotas are counted in a store", ("store", "answers")),

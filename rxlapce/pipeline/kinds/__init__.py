@@ -27,6 +27,7 @@ from rxlapce.pipeline.kinds.lifecycle import (
     STREAM_TIMEOUTS,
 )
 from rxlapce.pipeline.kinds.recording import RECORD_BYTES
+from rxlapce.pipeline.kinds.taps import LOG_TAP
 from rxlapce.pipeline.kinds.text import COALESCE_TEXT, REDACT
 from rxlapce.registry import Kind, with_plugins
 
@@ -51,6 +52,7 @@ STAGES: Final[dict[str, Kind[Any]]] = {
         FALLBACK,
         REDACT,
         COALESCE_TEXT,
+        LOG_TAP,
         BUFFER_WITH_BACKPRESSURE,
     )
 }
