@@ -66,7 +66,8 @@ class Told:
         low = f"above {self.above:.15g}" if self.above is not None else low
         if self.at_most is None:
             return low
-        return f"{low} to {self.at_most:.15g}" if low.startswith("from") else f"{low} up to {self.at_most:.15g}".lstrip()
+        joint = "to" if low.startswith("from") else "up to"
+        return f"{low} {joint} {self.at_most:.15g}".lstrip()
 
     def holds(self, value: float) -> bool:
         """Whether `value` is in the range; no range has a number without end, or none."""

@@ -24,6 +24,10 @@ _CURES: Final[Mapping[tuple[Shape, Shape], str]] = {
 }
 
 
+#: How many providers a message names.
+_SHOWN: Final = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What is wrong with the stage or sink at `place`, from 0; None: with all of them together."""
@@ -141,15 +145,18 @@ def _framing(place: int, step: Step, reach: Reach, providers: Mapping[str, Provi
     decoding: Any = step.kind.make(step.options, Setup())
     if not isinstance(decoding, Decoding) or not decoding.framing:
         return
+    others: list[str] = []
     for name, route in reach.providers.items():
-        if name in providers:
-            framings = {api.framing.name: None for api in providers[name].apis.values()}
-            if decoding.framing not in framings:
-                yield Fault(
-                    f"{step.name} takes {decoding.framing}, but {name}{_brought(route)} sends "
-                    f"{' or '.join(framings)}: put decode in its place",
-                    place,
-                )
+        framings = {api.framing.name for api in providers[name].apis.values()} if name in providers else None
+        if framings is not None and decoding.framing not in framings:
+            others.append(f"{name} ({' or '.join(sorted(framings))}{'' if route is None else f', by routes[{route}]'})")
+    if others:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        yield Fault(
+            f"{step.name} takes {decoding.framing}, but here comes {', '.join(others[:_SHOWN])}{more}: put decode in "
+            "its place",
+            place,
+        )
 
 
 def _brought(route: int | None) -> str:

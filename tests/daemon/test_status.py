@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from rxlapce.codec.frame import Flag, encode_frame
 from rxlapce.daemon.bounds import Limits
 from rxlapce.daemon.handlers import Handlers
 from rxlapce.daemon.load import MAX_TOLD
+from rxlapce.daemon.reload import Loaded
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.status import StatusReporter, memory_bytes
 from rxlapce.daemon.users import Users
@@ -379,7 +381,7 @@ def test_of_many_clients_the_oldest_are_told() -> None:
         def __init__(self) -> None:
             self.handlers = Handlers()
             self.users = Users()
-            self.config = lambda: None
+            self.config: Callable[[], Loaded | None] = lambda: None
             self.draining = False
             self.refused = Counter[str]()
             self.sessions = tuple(Connected(number) for number in range(1000, 0, -1))
