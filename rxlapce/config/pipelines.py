@@ -39,14 +39,15 @@ class Written:
 
     pipeline: Pipeline
     at: Place
+    sinks_at: Place
     stages: tuple[Place, ...]
     sinks: tuple[Place, ...]
 
     def tell(self, faults: Iterable[Fault]) -> None:
         """Gather each fault at the place that it is about."""
         for fault in faults:
-            places = self.sinks if fault.sink else self.stages
-            at = self.at if fault.place is None or not places else places[fault.place]
+            places, whole = (self.sinks, self.sinks_at) if fault.sink else (self.stages, self.at)
+            at = whole if fault.place is None or not places else places[fault.place]
             with at.collect():
                 raise at.error(fault.message)
 
@@ -82,7 +83,8 @@ def _pipeline(
         stages=tuple(filter(None, before_sinks)) if "stages" in items else default_stages(settings),
         sinks=tuple(filter(None, behind)) if "sinks" in items else default_sinks(settings),
     )
-    written = Written(pipeline, at, tuple(items.get("stages", ())), tuple(items.get("sinks", ())))
+    places = (tuple(items.get(part, ())) for part in MEMBERS)
+    written = Written(pipeline, at, members.get("sinks", at), *places)
     written.tell(faults_of(pipeline))
     return written
 
@@ -112,7 +114,9 @@ def _step(
         kind = kinds.get(name)
         if kind is None:
             listed = f"rxlapce list {group}"
-            raise at.error(f"there is no {group[:-1]} {name!r} ({listed} has all){did_you_mean(name, kinds)}")
+            longer = next((f"; did you mean {kind}?" for kind in kinds if name and name in kind), "")
+            meant = longer or did_you_mean(name, kinds)  # `retry` and `timeouts` are nearer than their letters say
+            raise at.error(f"there is no {group[:-1]} {name!r} ({listed} has all){meant}")
         base = base_of(kind, settings)
         if options is None:
             if base is None:

@@ -77,7 +77,7 @@ class _Building:
         elif kind.takes is Shape.EVENTS:
             if kind.gives is Shape.EVENTS:
                 self.on_events.append(made)
-            elif not step.implied:
+            elif step.said:  # else the inlet's own, which is the same
                 self.to_tokens = made
         else:
             self.tokens(step, made)
