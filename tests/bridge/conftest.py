@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from rxlapce.daemon.server import DaemonSettings
 from rxlapce.simulator import Simulator
 from rxlapce.testing.asking import simulated
 from rxlapce.testing.daemons import DaemonProcess, EmbeddedDaemon, daemon_process, embedded_daemon
+from rxlapce.testing.loops import loops_of
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Every test runs on both loops, unless its module asks for one."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    """On the daemon's loop, or what `RXLAPCE_TEST_LOOPS` says; unless a test asks for one."""
+    return loops_of(item)
 
 
 @pytest.fixture
