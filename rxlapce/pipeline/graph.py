@@ -192,7 +192,7 @@ def _bound(step: Step) -> tuple[str, ...]:
     return (said,) if said else ()
 
 
-def _value(value: object) -> str:
+def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(str(each) for each in value)
     if isinstance(value, bool):
@@ -202,9 +202,8 @@ def _value(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-def _plain(step: Step) -> dict[str, object]:
-    values = {each.name: getattr(step.options, each.name) for each in fields(step.options)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+def _plain(step: Step) -> dict[str, Any]:
+    return {each.name: getattr(step.options, each.name) for each in fields(step.options)}
 
 
 def _routes(name: str, rules: Sequence[Rule]) -> Iterator[str]:

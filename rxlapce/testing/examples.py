@@ -17,6 +17,14 @@ from rxlapce.telemetry.hooks import Settled
 from rxlapce.telemetry.logs import logger
 
 
+class Troubles(list[tuple[str, str, str, Exception]]):
+    """What copies failed of: pipeline, sink, request id, error (`routing.traffic.OnTrouble`)."""
+
+    def tell(self, pipeline: str, sink: str, request_id: str, error: Exception) -> None:
+        """One more."""
+        self.append((pipeline, sink, request_id, error))
+
+
 @dataclass(frozen=True, slots=True)
 class Configured:
     """A daemon that a file configures: `settled` are the requests that have ended, `troubles` what copies failed of."""
@@ -27,7 +35,7 @@ class Configured:
     http: HttpClient
     path: Path
     settled: list[Settled]
-    troubles: list[tuple[str, str, str, Exception]]
+    troubles: Troubles
 
 
 def environ(base_url: str, **more: str) -> Mapping[str, str]:
@@ -44,9 +52,8 @@ async def configured_daemon(
     file.write_text(text)
     config = load_config(variables or environ(base_url), file)
     settled: list[Settled] = []
-    troubles: list[tuple[str, str, str, Exception]] = []
-    traffic = Traffic(config.settings)
-    traffic.on_trouble = lambda *trouble: troubles.append(trouble)
+    traffic, troubles = Traffic(config.settings), Troubles()
+    traffic.on_trouble = troubles.tell
     async with HttpClient() as http:
         manager = manager_of(config, http, traffic=traffic, on_settled=settled.append)
         daemon = Daemon(DaemonSettings(path=folder / "d.sock"), log=logger(level="error", as_json=True))

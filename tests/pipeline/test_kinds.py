@@ -1,6 +1,7 @@
 """Each kind is as it tells of itself, and others can add theirs."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, entry: str, module: s
     facts.mkdir()
     (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1.0\n")
     (facts / "entry_points.txt").write_text(f"[rxlapce.stages]\nloud = {module}:{entry}\n")
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
 
 
 async def test_an_installed_package_adds_a_stage(

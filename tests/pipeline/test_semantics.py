@@ -12,6 +12,7 @@ from rxlapce.pipeline.copies.memory import MemorySink
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.manager import ProviderManager
 from rxlapce.simulator import Simulator
+from rxlapce.telemetry.hooks import Settled
 from rxlapce.testing.asking import Collected
 from rxlapce.tokens import Finish, StreamToken, Text
 
@@ -161,14 +162,14 @@ timeouts: {idle_s: 40}
 
 async def test_a_client_that_takes_frames_by_another_way_is_refused_and_that_is_settled(managed: Managed) -> None:
     manager = managed(pipeline("", "[{editor: {transport: shm}}]"))
-    outcomes: list[str] = []
-    manager.on_settled = lambda settled: outcomes.append(settled.outcome)
+    settled: list[Settled] = []
+    manager.on_settled = settled.append
     with pytest.raises(ProviderError, match="by shared memory, and this one asked for the socket") as refused:
         await ended(manager, "openai/a:tokens=2", Exchange(transport="socket"))
     assert (refused.value.kind, refused.value.phase) == (ErrorKind.BAD_REQUEST, Phase.ADMIT)
     for transport in ("shm", ""):
         await ended(manager, "openai/a:tokens=2", Exchange(transport=transport))
-    assert outcomes == ["bad_request", "completed", "completed"]
+    assert [each.outcome for each in settled] == ["bad_request", "completed", "completed"]
 
 
 async def test_a_decoder_reads_what_it_is_for_and_refuses_another_framing_by_name(managed: Managed) -> None:
