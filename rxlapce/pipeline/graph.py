@@ -192,9 +192,9 @@ def _bound(step: Step) -> tuple[str, ...]:
     return (said,) if said else ()
 
 
-def _value(value: Any) -> str:
+def _value(value: float | str | tuple[str, ...] | None) -> str:
     if isinstance(value, tuple):
-        return ", ".join(str(each) for each in value)
+        return ", ".join(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
