@@ -60,16 +60,16 @@ FAULTS = [
     Fault("speed=1", "bad_request", "headers", 400, words="expected key=value"),
     Fault("fault=reset", "network", "headers", None),
     Fault("fault=hang", "timeout", "headers", None, words="no response headers within 0.4 s"),
-    Fault("fault=stall,after=0", "timeout", "first_token", words="no token within 0.6 s"),
+    Fault("fault=stall,after=0", "timeout", "first_token", words="no token within 0.5 s"),
     Fault("fault=stall,after=0,keepalive=0.05", "timeout", "first_token", words="without a token"),
-    Fault("fault=stall,after=5", "timeout", "flow", tokens=5, words="nothing arrived for 0.5 s"),
+    Fault("fault=stall,after=5", "timeout", "flow", tokens=5, words="nothing arrived for 0.6 s"),
     Fault("fault=cut,after=6", "truncated", "flow", tokens=6),
     Fault("fault=cut,after=0", "truncated", "flow"),
     Fault("fault=end,after=6", "truncated", "flow", tokens=6),
     Fault("fault=malformed,after=6", "protocol", "flow", tokens=6),
 ]
 LIMITS = HttpTimeouts(connect_s=2, headers_s=0.4, answer_s=2)
-STREAM_LIMITS = StreamTimeouts(first_token_s=0.6, idle_s=0.5)
+STREAM_LIMITS = StreamTimeouts(first_token_s=0.5, idle_s=0.6)
 
 
 @pytest.fixture
