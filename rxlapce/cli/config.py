@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -74,7 +74,7 @@ def _plain(value: Any) -> Any:
     """The value as JSON has it."""
     if isinstance(value, Enum):
         return value.value
-    return list(value) if isinstance(value, tuple) else value
+    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value  # of whatever it holds
 
 
 def _shown(value: Any) -> str:
@@ -85,7 +85,7 @@ def _shown(value: Any) -> str:
     if isinstance(plain, bool):
         return "true" if plain else "false"
     if isinstance(plain, list):
-        return "[" + ", ".join(str(each) for each in plain) + "]"
+        return "[" + ", ".join(map(str, cast("list[object]", plain))) + "]"  # as above
     return f"{plain:g}" if isinstance(plain, float) else str(plain)
 
 
