@@ -19,6 +19,7 @@ import tables_config
 import tables_keys
 import tables_logs
 import tables_metrics
+import tables_pipelines
 import tables_protocol
 import tables_requests
 import tables_resilience
@@ -29,6 +30,7 @@ DOCUMENTS = (
     "bridge.md",
     "cli.md",
     "config.md",
+    "pipelines.md",
     "keys.md",
     "logs.md",
     "metrics.md",
@@ -45,6 +47,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **tables_config.TABLES,
     **tables_keys.TABLES,
     **tables_metrics.TABLES,
+    **tables_pipelines.TABLES,
     **tables_requests.TABLES,
     **tables_resilience.TABLES,
 }
