@@ -9,6 +9,7 @@ from rxlapce.operators.breakers import Breakers
 from rxlapce.operators.circuit import circuit_break
 from rxlapce.operators.coalesce import coalesce_text
 from rxlapce.operators.concurrency import Slots, concurrency_gate
+from rxlapce.operators.copies import Copy, copy_to
 from rxlapce.operators.decode import (
     eventstream_decode,
     google_sse_decode,
@@ -39,6 +40,7 @@ __all__ = [
     "BreakerSettings",
     "Breakers",
     "BufferStats",
+    "Copy",
     "FallbackPolicy",
     "Leg",
     "Limit",
@@ -63,6 +65,7 @@ __all__ = [
     "circuit_break",
     "coalesce_text",
     "concurrency_gate",
+    "copy_to",
     "eventstream_decode",
     "fallback",
     "google_sse_decode",
