@@ -13,6 +13,7 @@ from rxlapce.cli.passphrase import Remembered, ask_on_terminal
 from rxlapce.cli.serving import Wish, serving
 from rxlapce.cli.settings import expanded, given, setting_options
 from rxlapce.config.env import check_base_url
+from rxlapce.config.file import FileText
 from rxlapce.daemon.server import Daemon, DaemonSettings
 from rxlapce.daemon.service import Service, forbid_core_dumps, raise_open_files
 from rxlapce.daemon.systemd import Supervision, take_supervision
@@ -69,6 +70,7 @@ def serve(
     wish = Wish(
         environ=_environ(base_url),
         config=config,
+        text=None if config is None else FileText.read(config),
         simulated=(*simulated, "simulator") if simulator else simulated,
         given=said,
         passphrases=Remembered(ask_on_terminal()),

@@ -13,8 +13,9 @@ from rxlapce.cli.loop import ease_collector
 from rxlapce.cli.passphrase import Remembered
 from rxlapce.cli.settings import expanded
 from rxlapce.config.assembled import manager_of
+from rxlapce.config.check import raise_problems
 from rxlapce.config.env import load_provider_configs_from_env, proxy_for, validate_provider_configs
-from rxlapce.config.file import section_digests
+from rxlapce.config.file import FileText, section_digests
 from rxlapce.config.layers import Given, daemon_settings, with_given
 from rxlapce.config.overrides import without_default_limit
 from rxlapce.config.serve import ServeSettings
@@ -49,20 +50,37 @@ class Wish:
 
     environ: Mapping[str, str]
     config: Path | None
+    text: FileText | None = None
+    """What is in the file, as it is when the daemon starts."""
     simulated: tuple[str, ...] = ()
     """Who is played by a simulator, by the names of providers; `simulator` for one that is nobody else."""
     given: Mapping[str, Given]
     passphrases: Remembered
 
     def daemon(self) -> tuple[TelemetrySettings, ServeSettings]:
-        """How the daemon itself is to be; no key is fetched for it. Raises `ConfigError`."""
-        return daemon_settings(*load_daemon_settings(self.config), self.given)
+        """How the daemon itself is to be; no key is fetched for it.
 
-    def read(self, played: Mapping[str, Provider]) -> Read[Config]:
-        """All of it, and what tells its sections apart. May block, while keys are fetched. Raises `ConfigError`."""
-        sections = {} if self.config is None else section_digests(self.config)
-        config = load_config(self.environ, self.config, played=played, ask=self.passphrases.ask)
-        return Read(configured(self, played, config), sections)
+        Raises `ConfigError`; if the file is wrong here, it tells what is wrong anywhere in it.
+        """
+        try:
+            found = load_daemon_settings(self.text)
+        except ConfigError:
+            if self.text is not None:
+                raise_problems(self.text.text, self.text.name)
+            raise
+        return daemon_settings(*found, self.given)
+
+    def first(self, played: Mapping[str, Provider]) -> Read[Config]:
+        """All of it as it was when the daemon started, and what tells its sections apart; otherwise as `again`."""
+        return self._read(self.text, played)
+
+    def again(self, played: Mapping[str, Provider]) -> Read[Config]:
+        """All of it as it is now. May block, while keys are fetched. Raises `ConfigError`."""
+        return self._read(None if self.config is None else FileText.read(self.config), played)
+
+    def _read(self, text: FileText | None, played: Mapping[str, Provider]) -> Read[Config]:
+        config = load_config(self.environ, text, played=played, ask=self.passphrases.ask)
+        return Read(configured(self, played, config), {} if text is None else section_digests(text))
 
 
 def configured(wish: Wish, played: Mapping[str, Provider], config: Config) -> Config:
@@ -84,19 +102,18 @@ async def serving(
         if wish.simulated:
             found = await stack.enter_async_context(_simulated())
             played = {name: found[name] for name in wish.simulated}
-        first = wish.read(played)  # nothing else runs yet that it could hold up
+        first = wish.first(played)  # nothing else runs yet that it could hold up
         wish.passphrases.close()
         client = await stack.enter_async_context(HttpClient(proxy_for=proxy_for))
         answering = await _answering(service, stack, client, first.config)
         reloader = _reloader(wish, played, first, answering, daemon)
-        if reloader is not None:
-            stack.push_async_callback(reloader.aclose)
         with stop_on_signals(partial(_hang_up, daemon.log, log_file, reloader), service.hand_over) as stop:
             _tell_of_config(daemon.log, first.config)
             await stack.enter_async_context(answering)
             ease_collector()
             await service.start(partial(_tell_ready, ready_fd))
             if reloader is not None:
+                stack.push_async_callback(reloader.aclose)  # before who answers goes: it would put others there
                 reloader.start()
             if lifeline_fd is not None:
                 _stop_at_end_of(lifeline_fd, stop)
@@ -176,7 +193,7 @@ def _reloader(
         return None
     reloader = Reloader(
         wish.config,
-        partial(wish.read, played),
+        partial(wish.again, played),
         answering.take,
         daemon.log,
         first=first,

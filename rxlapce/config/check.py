@@ -20,14 +20,19 @@ def problems_of(text: str, name: str, environ: Mapping[str, str] | None = None) 
     With `environ` as it would be run there: its providers are those that there are, and keys are fetched. Without,
     every provider that an environment could configure counts as configured, and references are read but not followed.
     """
-    problems = Problems()
     try:
-        sections = read_document(text, name, problems).members(SECTIONS)
-        if environ is None:
-            read_config(sections, None, {}, ELSEWHERE)
-        else:
-            read_config(sections, environ, load_provider_configs_from_env(environ))
-        problems.raise_any()
+        raise_problems(text, name, environ)
     except ConfigError as error:
         return error.problems or (Problem(name, 0, 0, "", str(error)),)
     return ()
+
+
+def raise_problems(text: str, name: str, environ: Mapping[str, str] | None = None) -> None:
+    """Return if `problems_of` is nothing; raise them as one `ConfigError` otherwise."""
+    problems = Problems()
+    sections = read_document(text, name, problems).members(SECTIONS)
+    if environ is None:
+        read_config(sections, None, {}, ELSEWHERE)
+    else:
+        read_config(sections, environ, load_provider_configs_from_env(environ))
+    problems.raise_any()

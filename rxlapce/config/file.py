@@ -2,9 +2,10 @@
 
 import codecs
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from rxlapce.config.document import Place, Problems, read_document
 from rxlapce.errors import ConfigError, Problem
@@ -29,12 +30,26 @@ SECTIONS: Final[Mapping[str, str]] = {
 }
 
 
-def read_sections(path: Path, problems: Problems | None = None) -> dict[str, Place]:
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """A file that has been read: a pipe, as `<(command)` makes one, can be read once, and no file changes meanwhile."""
+
+    name: str
+    text: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What is in the file. Raises `ConfigError` as `read_text`."""
+        return cls(str(path), read_text(path))
+
+
+def read_sections(file: Path | FileText, problems: Problems | None = None) -> dict[str, Place]:
     """The sections that the file has, by name, with where what is wrong in them is gathered.
 
     Raises `ConfigError` for a file that cannot be read, is too large, no UTF-8, no YAML, or has other sections.
     """
-    return read_document(read_text(path), str(path), problems).members(SECTIONS)
+    found = file if isinstance(file, FileText) else FileText.read(file)
+    return read_document(found.text, found.name, problems).members(SECTIONS)
 
 
 def read_text(path: Path) -> str:
@@ -73,8 +88,8 @@ def default_config_file(environ: Mapping[str, str]) -> Path:
     return folder / "rxlapce" / "config.yaml"
 
 
-def section_digests(path: Path) -> dict[str, str]:
+def section_digests(file: FileText) -> dict[str, str]:
     """A short name for what each section of the file says, by the section's name. Raises `ConfigError`."""
-    text = read_text(path)
-    found = read_document(text, str(path)).members()
-    return {name: sha256(place.text_of(text).encode()).hexdigest()[:16] for name, place in found.items()}
+    return {
+        name: sha256(place.text_of(file.text).encode()).hexdigest()[:16] for name, place in read_sections(file).items()
+    }

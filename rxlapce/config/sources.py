@@ -17,6 +17,7 @@ from rxlapce.telemetry.settings import TelemetrySettings
 
 if TYPE_CHECKING:
     from rxlapce.config.document import Place  # which needs YAML's reader
+    from rxlapce.config.file import FileText
     from rxlapce.config.keys import Keys
     from rxlapce.config.vault import Ask
     from rxlapce.pipeline.spec import Pipeline, Rule  # and what all stages need
@@ -47,7 +48,7 @@ class Config:
 
 def load_config(
     environ: Mapping[str, str],
-    file: Path | None = None,
+    file: "Path | FileText | None" = None,
     *,
     played: Mapping[str, Provider] | None = None,
     ask: "Ask | None" = None,
@@ -76,7 +77,7 @@ def load_config(
     return config
 
 
-def load_daemon_settings(file: Path | None) -> tuple[TelemetrySettings, ServeSettings]:
+def load_daemon_settings(file: "Path | FileText | None") -> tuple[TelemetrySettings, ServeSettings]:
     """What `file` says of the daemon itself; the rest of it is not looked at. Raises `ConfigError` as `load_config`."""
     if file is None:
         return TelemetrySettings(), ServeSettings()

@@ -2,6 +2,7 @@
 
 import difflib
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -149,13 +150,13 @@ class Router:
 
     def _checked(self, aliases: Sequence[Alias]) -> dict[str, Alias]:
         """The aliases by name. Raises `ValueError` for one that could not be asked, or would hide something else."""
-        names = [alias.name for alias in aliases]
+        names = Counter(alias.name for alias in aliases)
         for alias in aliases:
             if not alias.name or "/" in alias.name:
                 raise ValueError(f"{alias.name!r} cannot name models: it is empty, or has a slash")
             if alias.name in self.providers:
                 raise ValueError(f"{alias.name!r} cannot name models: it is a provider's name")
-            if names.count(alias.name) > 1:
+            if names[alias.name] > 1:
                 raise ValueError(f"{alias.name!r} cannot name models: there are two of that name")
             for target in alias.targets:
                 if target.model in names:

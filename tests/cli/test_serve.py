@@ -81,6 +81,18 @@ def test_folder_that_others_may_enter_is_refused(command: Command, folder: Path)
     assert "is open to other users (mode 0755); make it yours alone (chmod 700)" in done.err
 
 
+def test_what_is_wrong_of_the_daemon_itself_is_told_with_all_that_is_wrong_elsewhere(
+    command: Command, folder: Path
+) -> None:
+    file = folder / "f.yaml"
+    file.write_text("serve: {ring_kib: 3}\nretry: {max_attempts: 0}\nmodels: {fast: {ask: [simulator/sim]}}\n")
+    done = command("serve", "--config", str(file), "--path", str(folder / "d.sock"))
+    assert done.code == 1
+    assert done.err.startswith(f"Error: {file}:1:19: serve.ring_kib: expected a whole number of KiB")
+    assert f"\n{file}:2:23: retry.max_attempts: expected a whole number" in done.err
+    assert "simulator" not in done.err, "the options say who there is"
+
+
 # -- the file, and what options lay over it ---------------------------------------------------------------------------
 
 
@@ -95,7 +107,7 @@ def played() -> dict[str, Provider]:
 
 
 def test_without_options_each_model_has_the_default_limit_and_the_simulator_none(played: dict[str, Provider]) -> None:
-    settings = PLAIN.read(played).config.settings
+    settings = PLAIN.again(played).config.settings
     assert settings.admission.of("openai", "m") == ("openai/m", DEFAULT_QUOTA)
     assert settings.admission.of("simulator", "sim") == ("simulator/sim", Quota())
     assert settings == replace(RoutingSettings(), admission=Admission(providers={"simulator": Quota()}))
@@ -110,7 +122,7 @@ def test_a_rate_limit_is_for_everybody_and_wins_over_the_file(
         "limits: {providers: {openai: {requests: 500, streams: 2}}}\nmodels: {fast: {ask: [simulator/sim]}}"
     )
     given = {RATE_LIMIT: Given(rate_limit, Source.FLAG, "--rate-limit")}
-    config = replace(PLAIN, config=file, given=given).read(played).config
+    config = replace(PLAIN, config=file, given=given).again(played).config
     assert config.settings.admission.of("openai", "m")[1] == Quota(requests=requests, streams=2)
     assert config.settings.admission.of("simulator", "sim")[1] == Quota(requests=requests)
     assert config.settings.admission.of("xai", "m")[1] == Quota(requests=requests)
@@ -121,9 +133,9 @@ def test_no_health_leaves_the_rest_of_the_file_s_health(played: dict[str, Provid
     file = folder / "f.yaml"
     file.write_text("health: {every_s: 7}")
     with_file = replace(PLAIN, config=file)
-    assert with_file.read(played).config.settings.health == HealthSettings(every_s=7)
+    assert with_file.again(played).config.settings.health == HealthSettings(every_s=7)
     given = {HEALTH: Given(value=False, source=Source.FLAG, where="--no-health")}
-    without_health = replace(with_file, given=given).read(played).config.settings.health
+    without_health = replace(with_file, given=given).again(played).config.settings.health
     assert without_health == HealthSettings(enabled=False, every_s=7)
 
 

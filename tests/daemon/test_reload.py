@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rxlapce.daemon.reload import Read, Reloader, is_file
+from rxlapce.daemon.reload import TURN_S, Read, Reloader, is_file
 from rxlapce.errors import ConfigError, Problem
 
 
@@ -49,6 +50,7 @@ class World:
         self.log = Log()
         self.applied: list[str] = []
         self.threads: set[int] = set()
+        self.turns_s: list[float] = []
         self.may_read = threading.Event()
         self.may_read.set()
         self.reloader = Reloader(
@@ -58,6 +60,7 @@ class World:
 
     def read(self) -> Read[str]:
         self.threads.add(threading.get_ident())
+        self.turns_s.append(sys.getswitchinterval())
         self.may_read.wait(10)
         text = self.file.read_text()
         if text == "bad":
@@ -99,6 +102,17 @@ async def test_a_changed_file_is_read_on_a_thread_applied_and_told_with_the_sect
         assert w.applied == ["two"]
         assert len(w.threads) == 2, "once here, at the start, and once elsewhere"
         assert w.reloader.loaded.error == ""
+
+
+async def test_who_reads_takes_short_turns_and_others_as_long_ones_as_ever(tmp_path: Path) -> None:
+    before_s = sys.getswitchinterval()
+    async with world(tmp_path) as w:
+        w.write("two")
+        await w.log.until("config_reloaded")
+        w.write("bad")
+        await w.log.until("config_refused")
+        assert w.turns_s == [before_s, pytest.approx(TURN_S), pytest.approx(TURN_S)]
+        assert sys.getswitchinterval() == before_s
 
 
 async def test_a_file_that_is_written_in_place_is_seen_too(tmp_path: Path) -> None:
@@ -185,6 +199,8 @@ async def test_the_end_does_not_wait_for_what_is_read(tmp_path: Path) -> None:
             while len(w.threads) < 2:  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0)
         await w.reloader.aclose()
+        async with asyncio.timeout(5):  # as the end of the loop does
+            await asyncio.get_running_loop().shutdown_default_executor()
         w.may_read.set()
         assert w.applied == []
 

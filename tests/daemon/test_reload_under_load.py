@@ -133,3 +133,15 @@ async def test_sighup_reads_the_file_and_reopens_the_log(tmp_path: Path) -> None
             while not here.lines("config_needs_restart"):  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.02)
         assert here.lines("config_needs_restart")[0]["settings"] == "serve.ring_kib"
+
+
+async def test_a_pipe_is_read_once_and_not_looked_at_again(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = asyncio.ensure_future(asyncio.to_thread(pipe.write_text, GOOD.format(tokens=SHORT)))
+    options = ("--simulator", "--config", str(pipe))  # a second reader would wait for a second writer
+    async with daemon_process(tmp_path / "d.sock", *options) as daemon, await connect(daemon.path) as client:
+        await writing
+        fast, _ = await tokens_of(client, "fast")
+        assert len(texts(fast)) == SHORT
+        assert (await client.status()).config is None

@@ -11,12 +11,12 @@ from typing import Final, Literal
 import msgspec
 
 from rxlapce.errors import ProviderError
+from rxlapce.off_loop import off_loop
 from rxlapce.operators.record import RecordingFile
 from rxlapce.operators.redact import redact
 from rxlapce.operators.redact_window import MAX_CANDIDATE_CHARS
 from rxlapce.operators.replay import RecordedError
 from rxlapce.operators.tap import Outcome
-from rxlapce.pipeline.copies.disk import off_loop
 from rxlapce.pipeline.copies.folder import RecordingFolder
 from rxlapce.pipeline.copies.line import Ended, LineBounds, LinedCopy, Taken
 from rxlapce.routing.traffic import Operator
@@ -167,7 +167,7 @@ class _Recording:
             self._file.give_up(EOFError())
 
     async def _on_disk(self, lines: Sequence[AnswerLine], end: AnswerLine | None = None) -> None:
-        await off_loop(partial(self._write, lines, end))
+        await off_loop(partial(self._write, lines, end), "copy to disk")
         if self._troubles:
             raise self._troubles[0]
 

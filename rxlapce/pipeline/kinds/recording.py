@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rxlapce.off_loop import off_loop
 from rxlapce.operators.record import DEFAULT_MAX_BYTES, SecretScrubber, record
-from rxlapce.pipeline.copies.disk import off_loop
 from rxlapce.pipeline.copies.folder import RecordingFolder
 from rxlapce.providers.inlet import BytesOperator
 from rxlapce.registry import Kind, Scope, Shape, check_ranges, option, required
@@ -46,7 +46,7 @@ def _record(options: RecordBytesOptions, setup: Setup) -> MakeBytes:
 
         async def tidy() -> None:
             try:
-                await off_loop(folder.tidy)
+                await off_loop(folder.tidy, "tidy recordings")
             except OSError as error:
                 traffic.trouble(setup.pipeline, "record", exchange.request_id, error)
 
