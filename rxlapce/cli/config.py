@@ -11,9 +11,9 @@ import click
 from rxlapce.cli.options import serve_config_option
 from rxlapce.cli.screen import json_line, printable
 from rxlapce.cli.settings import given, setting_options
-from rxlapce.config.file import default_config_file, read_sections
+from rxlapce.config.check import ELSEWHERE, config_of
+from rxlapce.config.file import FileText, default_config_file, read_sections
 from rxlapce.config.layers import Row, Source, rows, with_given
-from rxlapce.config.sources import load_config
 from rxlapce.errors import ConfigError
 
 _COLOURS = {Source.FLAG: "cyan", Source.ENVIRONMENT: "magenta", Source.FILE: "green", Source.DEFAULT: None}
@@ -48,8 +48,9 @@ def config(
         click.echo(str(config or default_config_file(os.environ)))
         return
     said = given(context)
-    loaded = with_given(load_config(os.environ, config, resolve=False), said)
-    sections = {} if config is None else read_sections(config)
+    file = None if config is None else FileText.read(config)
+    loaded = with_given(config_of(file, os.environ), said, ELSEWHERE)
+    sections = {} if file is None else read_sections(file)
     found = [
         row
         for row in rows(loaded, sections, said)
@@ -85,8 +86,13 @@ def _shown(value: Any) -> str:
     if isinstance(plain, bool):
         return "true" if plain else "false"
     if isinstance(plain, list):
-        return "[" + ", ".join(map(str, cast("list[object]", plain))) + "]"  # as above
-    return f"{plain:g}" if isinstance(plain, float) else str(plain)
+        return "[" + ", ".join(map(_shown, cast("list[object]", plain))) + "]"  # as above
+    if isinstance(plain, dict):
+        members = cast("dict[str, object]", plain).items()  # names, as files have them
+        return "{" + ", ".join(f"{name}: {_shown(member)}" for name, member in members) + "}"
+    if isinstance(plain, float) and plain.is_integer():
+        return str(int(plain))
+    return str(plain)
 
 
 def _table(found: Iterable[Row]) -> Iterable[str]:

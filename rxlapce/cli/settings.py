@@ -62,7 +62,7 @@ _OPTIONS: Final = (
     click.option("--rate-limit", metavar="N", type=click.IntRange(0), envvar="RXLAPCE_RATE_LIMIT", show_envvar=True,
                  help="Requests a minute for each model of every provider, whatever the file says; 0: no limit.  "
                  "[default: 60]"),
-    click.option("--no-health", is_flag=True, default=None, envvar="RXLAPCE_NO_HEALTH", show_envvar=True,
+    click.option("--no-health/--health", default=None, envvar="RXLAPCE_NO_HEALTH", show_envvar=True,
                  help="Do not look after the providers' health."),
     click.option("--ring-kib", type=click.IntRange(4, 1 << 20), envvar="RXLAPCE_RING_KIB", show_envvar=True,
                  help="Ring of a client, a power of two.  [default: 1024]"),
@@ -70,8 +70,8 @@ _OPTIONS: Final = (
                  help="Seconds that running streams get to finish on SIGTERM.  [default: 5]"),
     click.option("--key-file", type=click.Path(path_type=Path), envvar="RXLAPCE_KEY_FILE", show_envvar=True,
                  help="Secrets of clients that sign (see `rxlapce keygen`)."),
-    click.option("--require-signing", is_flag=True, default=None, envvar="RXLAPCE_REQUIRE_SIGNING", show_envvar=True,
-                 help="Serve signed connections only."),
+    click.option("--require-signing/--no-require-signing", default=None, envvar="RXLAPCE_REQUIRE_SIGNING",
+                 show_envvar=True, help="Serve signed connections only."),
     click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), envvar="RXLAPCE_LOG_LEVEL",
                  show_envvar=True, help="Log from this level up.  [default: info]"),
     click.option("--log-format", type=click.Choice(["auto", "text", "json"]), envvar="RXLAPCE_LOG_FORMAT",
@@ -106,5 +106,6 @@ def given(context: click.Context) -> Mapping[str, Given]:
         if source is ParameterSource.ENVIRONMENT:
             found[setting.path] = Given(setting.value(value), Source.ENVIRONMENT, str(parameter.envvar))
         elif source is not ParameterSource.DEFAULT:
-            found[setting.path] = Given(setting.value(value), Source.FLAG, parameter.opts[0])
+            names = parameter.secondary_opts if value is False else parameter.opts
+            found[setting.path] = Given(setting.value(value), Source.FLAG, names[0])
     return found

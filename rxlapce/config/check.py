@@ -5,13 +5,27 @@ from typing import Final
 
 from rxlapce.config.document import Problems, read_document
 from rxlapce.config.env import load_provider_configs_from_env
-from rxlapce.config.file import SECTIONS
-from rxlapce.config.sources import read_config
+from rxlapce.config.file import SECTIONS, FileText, read_sections
+from rxlapce.config.sources import Config, read_config
 from rxlapce.errors import ConfigError, Problem
 from rxlapce.providers import SPECS
 
 #: Who may be configured elsewhere than in the file.
 ELSEWHERE: Final = (*SPECS, "simulator")
+
+
+def config_of(file: FileText | None, environ: Mapping[str, str]) -> Config:
+    """The configuration, as far as it can be known without following any reference.
+
+    Who could be configured elsewhere counts as configured. Raises `ConfigError` with all that is wrong.
+    """
+    providers = load_provider_configs_from_env(environ)
+    if file is None:
+        return Config(providers=providers)
+    problems = Problems()
+    config = read_config(read_sections(file, problems), None, providers, ELSEWHERE)
+    problems.raise_any()
+    return config
 
 
 def problems_of(text: str, name: str, environ: Mapping[str, str] | None = None) -> tuple[Problem, ...]:

@@ -1,7 +1,9 @@
 """Where each setting comes from: a flag, else the environment, else the file, else its default."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -23,6 +25,10 @@ T = TypeVar("T", bound="DataclassInstance")
 #: Settings of all models' quotas, and of the health checks, which a flag lays over whatever else there is.
 RATE_LIMIT: Final = "limits.*.requests"
 HEALTH: Final = "health.enabled"
+#: What `RATE_LIMIT` is laid over.
+_RATE_LIMITS: Final = re.compile(
+    r"limits\.(default|providers\..+|models\..+)\.requests|providers\.[^.]+\.keys\[\d+\]\.requests"
+)
 
 
 class Source(StrEnum):
@@ -63,8 +69,11 @@ def daemon_settings(
     return _laid_over(telemetry, "telemetry", given), _laid_over(serve, "serve", given)
 
 
-def with_given(config: Config, given: Mapping[str, Given]) -> Config:
-    """`config` with what flags and variables say laid over. Raises `ConfigError` with the flag or the variable."""
+def with_given(config: Config, given: Mapping[str, Given], assumed: Collection[str] = ()) -> Config:
+    """`config` with what flags and variables say laid over; names that are `assumed` count as configured providers.
+
+    Raises `ConfigError` with the flag or the variable.
+    """
     telemetry, serve = daemon_settings(config.telemetry, config.serve, given)
     settings = config.settings
     if RATE_LIMIT in given:
@@ -72,7 +81,7 @@ def with_given(config: Config, given: Mapping[str, Given]) -> Config:
     if HEALTH in given:
         settings = replace(settings, health=replace(settings.health, enabled=given[HEALTH].value))
     chosen = serve.default_provider
-    if chosen is not None and chosen not in config.providers:
+    if chosen is not None and chosen not in config.providers and chosen not in assumed:
         where = given["serve.default_provider"].where if "serve.default_provider" in given else "serve.default_provider"
         names = ", ".join(config.providers) or "none"
         raise ConfigError(f"{where}: {chosen!r} is not configured; configured: {names}")
@@ -100,8 +109,8 @@ def _laid_over(base: T, path: str, given: Mapping[str, Given]) -> T:
 def rows(config: Config, sections: "Mapping[str, Place]", given: Mapping[str, Given]) -> Iterator[Row]:
     """Every setting of `config`, which is what `sections` and `given` make, in the order of the file's sections.
 
-    First those that have a default, then what else stands in the file: names and what they stand for. A key is shown
-    as the reference to it, and no further.
+    First those that have a default, then what else stands in the file: names and what they stand for. What refers to
+    something, such as a key, is shown as it stands there, and followed no further.
     """
     said = {path: place for name, place in sections.items() for path, place in _leaves(name, place)}
     told: set[str] = set()
@@ -109,21 +118,24 @@ def rows(config: Config, sections: "Mapping[str, Place]", given: Mapping[str, Gi
         told.add(path)
         yield _row(path, value, said, given)
     for name, provider in config.providers.items():
-        if provider.origin.startswith("environment"):
+        if provider.origin.startswith("environment") and not any(p.startswith(f"providers.{name}.") for p in said):
             yield Row(f"providers.{name}", "configured", Source.ENVIRONMENT, provider.origin.partition(": ")[2])
-    for path, place in said.items():
+    for path in said:
         if path not in told:
-            yield Row(path, _shown(place), Source.FILE, _where(place))
+            yield _row(path, None, said, given)
 
 
 def _row(path: str, value: Any, said: "Mapping[str, Place]", given: Mapping[str, Given]) -> Row:
+    """The setting at `path`, whose value is `value`, or what stands in the file."""
     over = given.get(path)
-    if path.endswith(".requests") and path.startswith("limits.") and RATE_LIMIT in given and "default" in path:
+    if RATE_LIMIT in given and _RATE_LIMITS.fullmatch(path):
         over = given[RATE_LIMIT]
+        value = over.value or None
     if over is not None:
         return Row(path, value, over.source, over.where)
     if path in said:
-        return Row(path, value, Source.FILE, _where(said[path]))
+        place = said[path]
+        return Row(path, _plain(place) if value is None else value, Source.FILE, _where(place))
     return Row(path, value, Source.DEFAULT, "")
 
 
@@ -134,7 +146,7 @@ def _settings(config: Config) -> Iterator[tuple[str, Any]]:
     for name in ("default", "user", "client"):
         yield from _fields(f"limits.{name}", getattr(admission, name))
     yield from _fields("limits", admission)
-    yield "limits.store", None if config.store is None else str(config.store)
+    yield "limits.store", None  # or as the file refers to it: the address may hold a password
     yield from _fields("retry", settings.retry)
     yield "retry.patience_s", settings.patience_s
     yield from _fields("retry.budget", settings.budget)
@@ -154,22 +166,29 @@ def _fields(path: str, settings: "DataclassInstance") -> Iterator[tuple[str, Any
 
 
 def _leaves(path: str, place: "Place") -> "Iterator[tuple[str, Place]]":
-    """What stands in the file, as far down as it is names; a list counts as one value."""
-    if not place.is_mapping():
+    """What stands in the file, as far down as it is names, or lists of what has names; another list is one value."""
+    within: dict[str, Place] = {}
+    if place.is_mapping():
+        within = {f"{path}.{name}": member for name, member in place.members().items()}
+    elif place.is_list() and all(item.is_mapping() for item in place.items()):
+        within = {f"{path}[{number}]": item for number, item in enumerate(place.items())}
+    if not within:
         yield path, place
-        return
-    for name, member in place.members().items():
-        yield from _leaves(f"{path}.{name}", member)
+    for below, member in within.items():
+        yield from _leaves(below, member)
 
 
 def _where(place: "Place") -> str:
     return f"{place.file}:{place.node.start_mark.line + 1}"
 
 
-def _shown(place: "Place") -> str:
-    """What stands there, in one line."""
+def _plain(place: "Place") -> Any:
+    """What stands there, as JSON has it."""
     if place.is_mapping():
-        return "{" + ", ".join(f"{name}: {_shown(member)}" for name, member in place.members().items()) + "}"
+        return {name: _plain(member) for name, member in place.members().items()}
     if place.is_list():
-        return "[" + ", ".join(_shown(item) for item in place.items()) + "]"
-    return str(place.node.value)
+        return [_plain(item) for item in place.items()]
+    for read in (place.flag, place.integer, place.number, place.text):
+        with suppress(ConfigError):
+            return read()
+    return None

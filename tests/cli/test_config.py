@@ -1,6 +1,7 @@
 """`rxlapce config`: which value holds, and who said it."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -84,7 +85,7 @@ def test_every_option_that_is_a_setting_has_a_variable_and_is_told_by_its_name(
 def test_what_stands_in_the_file_is_told_with_its_line_and_a_key_as_its_reference(command: Command, file: Path) -> None:
     found = told(command("config", "--json", "--changed", "--config", str(file)))
     assert found["providers.groq.key"] == ("env:GROQ_API_KEY", "file", f"{file}:1")
-    assert found["models.fast.ask"] == ("[groq/x]", "file", f"{file}:2")
+    assert found["models.fast.ask"] == (["groq/x"], "file", f"{file}:2")
     assert found["limits.default.requests"] == (30, "file", f"{file}:4")
     assert found["telemetry.logs.level"] == ("warning", "file", f"{file}:5")
 
@@ -95,6 +96,82 @@ def test_a_provider_of_the_environment_is_told_by_its_variable_and_never_by_its_
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-0123456789")
     done = command("config", "providers")
     assert done.out == "providers.openai  configured  environment OPENAI_API_KEY\n"
+
+
+def test_a_provider_that_the_file_has_a_key_for_is_not_the_environment_s(
+    command: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-0123456789")
+    file.write_text(
+        "providers: {openai: {keys: [{name: work, key: env:WORK, requests: 5}, {name: own, key: env:OWN}]}}"
+    )
+    found = told(command("config", "--json", "--config", str(file), "providers"))
+    assert {name: value for name, (value, *_) in found.items()} == {
+        "providers.openai.keys[0].name": "work",
+        "providers.openai.keys[0].key": "env:WORK",
+        "providers.openai.keys[0].requests": 5,
+        "providers.openai.keys[1].name": "own",
+        "providers.openai.keys[1].key": "env:OWN",
+    }
+
+
+def test_a_rate_limit_is_told_wherever_it_is_laid_over_the_file(command: Command, file: Path) -> None:
+    file.write_text(
+        "providers: {openai: {keys: [{name: work, key: env:WORK, requests: 5}]}}\n"
+        "limits: {models: {openai/gpt-4.1: {requests: 6}}, providers: {openai: {requests: 7, tokens: 9}},\n"
+        "  users: {ada: {requests: 8}}}"
+    )
+    found = told(command("config", "--json", "--config", str(file), "--rate-limit", "3", "limits", "providers"))
+    assert {name: value for name, (value, source, _) in found.items() if source == "flag"} == {
+        "limits.default.requests": 3,
+        "limits.models.openai/gpt-4.1.requests": 3,
+        "limits.providers.openai.requests": 3,
+        "providers.openai.keys[0].requests": 3,
+    }
+    assert found["limits.providers.openai.tokens"] == (9, "file", f"{file}:2")
+    assert found["limits.users.ada.requests"] == (8, "file", f"{file}:3")
+    free = told(command("config", "--json", "--config", str(file), "--rate-limit", "0", "limits.models"))
+    assert free["limits.models.openai/gpt-4.1.requests"] == (None, "flag", "--rate-limit")
+
+
+def test_what_the_file_refers_to_need_not_be_there_and_is_shown_as_the_reference(command: Command, file: Path) -> None:
+    file.write_text(
+        "limits: {store: env:NOWHERE_SET}\nmodels: {fast: {ask: [simulator/sim]}, slow: {ask: [xai/grok-4]}}\n"
+        "providers: {azure: {key: env:NEITHER}}\n"
+        "pipelines: {default: {stages: [{redact: {find: [secrets]}}], sinks: [editor]}}\n"
+    )
+    found = told(command("config", "--json", "--changed", "--config", str(file)))
+    assert found["limits.store"] == ("env:NOWHERE_SET", "file", f"{file}:1")
+    assert found["providers.azure.key"] == ("env:NEITHER", "file", f"{file}:3")
+    assert found["pipelines.default.stages[0].redact.find"] == (["secrets"], "file", f"{file}:4")
+
+
+@pytest.mark.parametrize(
+    ("said", "flag", "path", "value"),
+    [
+        ("health: {enabled: true}", "--no-health", "health.enabled", False),
+        ("health: {enabled: false}", "--health", "health.enabled", True),
+        ("serve: {key_file: /k}", "--require-signing", "serve.require_signing", True),
+        ("serve: {key_file: /k, require_signing: true}", "--no-require-signing", "serve.require_signing", False),
+    ],
+)
+def test_a_flag_says_yes_and_no(command: Command, file: Path, said: str, flag: str, path: str, value: bool) -> None:
+    file.write_text(said)
+    assert told(command("config", "--json", "--config", str(file), flag, path))[path] == (value, "flag", flag)
+
+
+def test_people_see_values_as_a_file_has_them(command: Command, file: Path) -> None:
+    file.write_text(
+        "timeouts: {total_s: 1000000.0, idle_s: 0.25}\n"
+        "pipelines: {default: {stages: [stream_timeouts, {redact: {find: [secrets]}}], sinks: [editor]}}\n"
+    )
+    done = command("config", "--config", str(file), "--changed")
+    assert [re.split("  +", line)[:2] for line in done.out.splitlines()] == [
+        ["timeouts.idle_s", "0.25"],
+        ["timeouts.total_s", "1000000"],
+        ["pipelines.default.stages", "[stream_timeouts, {redact: {find: [secrets]}}]"],
+        ["pipelines.default.sinks", "[editor]"],
+    ]
 
 
 def test_nowhere_is_said_by_a_word(command: Command, file: Path) -> None:
