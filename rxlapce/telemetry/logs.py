@@ -11,6 +11,7 @@ import structlog
 from rxlapce.telemetry.log_output import Descriptor, Lines, Nowhere, Output, Text
 
 _STANDARD_ERROR: Final = 2
+_FIRST: Final = ("timestamp", "level", "event", "provider", "model", "request_id")
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -72,7 +73,7 @@ def logger(
     ]
     if not as_json:
         processors.append(_printable)
-    processors += [_traceback_with_words if content else _traceback, renderer]
+    processors += [_traceback_with_words if content else _traceback, _in_order, renderer]
 
     def notice(count: int) -> str:
         said: Any = {"event": "log_lines_lost", "count": count}
@@ -89,6 +90,11 @@ def logger(
     )
     # structlog's lazy proxy has these methods, but its type does not say so.
     return cast("Logger", made.bind())
+
+
+def _in_order(_: object, __: str, members: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The members that each line has in front, where whoever reads the lines finds them."""
+    return {name: members[name] for name in _FIRST if name in members} | dict(members)
 
 
 def loop_errors(log: Logger) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
