@@ -190,7 +190,7 @@ def _quota(site: Site, setup: Setup, said: dict[str, Any]) -> tuple[str, Quota]:
     """The quota of the site's model and the name under which it is counted, with what the pipeline says laid over."""
     model = site.model
     key, quota = site.settings.admission.of(model.provider.name, model.model, model.provider.key)
-    return (f"{key} in {setup.apart}", replace(quota, **said)) if said else (key, quota)
+    return (f"{key} in pipeline {setup.pipeline}", replace(quota, **said)) if said else (key, quota)
 
 
 def _in_turn(site: Site, own_wait_s: float | None, gate: Callable[[float], Operator]) -> Operator:
