@@ -1,6 +1,7 @@
 """`rxlapce init`: a first configuration, from what is there."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ def init(*, yes: bool, force: bool, no_probe: bool, file: Path | None) -> None:
     found = _found(probe=not no_probe)
     _tell_found(found)
     proposed = Choices(models=tuple(each.model for each in found if each.model is not None)[:_PROPOSED])
-    text = written(found, _asked(found, proposed) if asks else proposed)
+    choices = _asked(found, proposed) if asks else proposed
+    text = written(found, choices)
     wrong = problems_of(text, str(path))
     if wrong:  # a model's or a server's name that no file can hold
         raise ConfigError("\n".join(map(str, wrong)), wrong)
@@ -53,7 +55,7 @@ def init(*, yes: bool, force: bool, no_probe: bool, file: Path | None) -> None:
         click.echo(text, nl=False)
         return
     _write(path, text)
-    _tell_next(path, found, proposed)
+    _tell_next(path, found, choices)
 
 
 def _may_replace(path: Path) -> bool:
@@ -119,14 +121,14 @@ def _write(path: Path, text: str) -> None:
         raise ConfigError(f"{path} was not written: {said}") from None
 
 
-def _tell_next(path: Path, found: Sequence[Found], proposed: Choices) -> None:
-    click.secho(f"wrote {path}", fg="green", err=True)
+def _tell_next(path: Path, found: Sequence[Found], choices: Choices) -> None:
+    click.secho(printable(f"wrote {path}"), fg="green", err=True)
     if not found:
         wanted = ", ".join(spec.needs[0] for spec in list(SPECS.values())[:3])
         click.echo(f"Set a key such as {wanted}, or start a server of models, and run rxlapce init again.", err=True)
         click.echo("Without any of it:  rxlapce demo", err=True)
         return
     click.echo("Next:", err=True)
-    click.echo(f"  rxlapce serve --config {path}", err=True)
-    model = ALIAS if proposed.models else f"{found[0].name}/MODEL"
+    click.echo(f"  rxlapce serve --config {shlex.quote(str(path))}", err=True)
+    model = ALIAS if choices.models else f"{found[0].name}/MODEL"
     click.echo(f"  rxlapce chat -m {model} 'Hello'", err=True)
