@@ -1,5 +1,6 @@
 """A daemon's report as one screen of text."""
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusRepo
 WIDTH: Final = 79
 #: Models, and clients, that the screen has room for; the JSON has all.
 MAX_SHOWN: Final = 12
+#: Lines of a reason why the daemon is not well.
+MAX_LINES: Final = 3
 #: The share of its open files from which a daemon is not well.
 FULL: Final = 0.9
 
@@ -28,7 +31,8 @@ def unwell(report: StatusReport) -> list[str]:
     if report.max_connections and report.connections >= report.max_connections:
         reasons.append(f"{report.connections} clients are connected, as many as it takes")
     if report.config is not None and report.config.error is not None:
-        reasons.append(f"the file was refused: {report.config.error}")
+        said = report.config.error.removeprefix(f"{report.config.file}:")  # which is told beside it
+        reasons.append(f"the file was refused: {said}")
     reasons += (f"{one.name}: {one.reason or 'not well'}" for one in report.providers if one.usable is False)
     reasons += (
         f"{one.model}: its circuit is {one.breaker.replace('_', ' ')}: {one.cause}"
@@ -76,11 +80,12 @@ def _head(report: StatusReport, path: Path) -> Iterator[str]:
         why = f"it is {report.version} and this command is {rxlapce.__version__}: rxlapce serve --replace"
         yield click.style(_fact("version", why), fg="yellow")
     for reason in reasons:
-        yield click.style(_fact("unwell", reason), fg="yellow")
+        for number, line in enumerate(textwrap.wrap(reason, WIDTH - 10)[:MAX_LINES]):
+            yield click.style(_fact("" if number else "unwell", line), fg="yellow")
 
 
 def _fact(name: str, said: str) -> str:
-    return f"{name:>8}: {fitted(said, WIDTH - 10).rstrip()}"
+    return f"{name:>8}{':' if name else ' '} {fitted(said, WIDTH - 10).rstrip()}"
 
 
 def _models(models: tuple[ModelStatus, ...]) -> Iterator[str]:

@@ -21,7 +21,7 @@ import rxlapce
 from rxlapce.cli.figures import duration, fitted, size
 from rxlapce.cli.status_view import MAX_SHOWN, WIDTH, screen, summary, unwell
 from rxlapce.messages import Status
-from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusReport
+from rxlapce.status import ClientStatus, ConfigStatus, ModelStatus, ProviderStatus, StatusReport
 from rxlapce.testing.peer import RawPeer, fake_daemon
 
 
@@ -118,6 +118,17 @@ def test_a_daemon_that_is_well_is_said_to_be(report: StatusReport) -> None:
     assert unwell(report) == []
     assert plain(report)[0].endswith("is running and well")
     assert summary(report).startswith("well requests=2 tokens_per_s=1234.6 connections=")
+
+
+def test_a_file_that_was_refused_is_told_once_and_what_is_wrong_in_it_whole() -> None:
+    file = "/home/ada/.config/rxlapce/config.yaml"
+    wrong = "limits.default.requests: expected a whole number of requests from 1 or null, got no"
+    lines = plain(replace(WELL, config=ConfigStatus(file=file, age_s=70, error=f"{file}:24:23: {wrong}")))
+    at = lines.index(f"  config: {file}, loaded 1 min 10 s ago")
+    assert lines[at + 1 : at + 3] == [
+        "  unwell: the file was refused: 24:23: limits.default.requests: expected a",
+        "          whole number of requests from 1 or null, got no",
+    ]
 
 
 def test_what_was_refused_and_another_version_are_told() -> None:
