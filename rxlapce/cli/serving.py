@@ -76,7 +76,11 @@ class Wish:
 
     def again(self, played: Mapping[str, Provider]) -> Read[Config]:
         """All of it as it is now. May block, while keys are fetched. Raises `ConfigError`."""
-        return self._read(None if self.config is None else FileText.read(self.config), played)
+        if self.config is None:
+            return self._read(None, played)
+        if self.config.exists() and not is_file(self.config):
+            raise ConfigError(f"{self.config} is no file any more")  # a pipe would be waited for
+        return self._read(FileText.read(self.config), played)
 
     def _read(self, text: FileText | None, played: Mapping[str, Provider]) -> Read[Config]:
         config = load_config(self.environ, text, played=played, ask=self.passphrases.ask)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -113,15 +114,19 @@ class Reloader(Generic[T]):
                     await self._asked.wait()
             asked = self._asked.is_set()
             self._asked.clear()
-            now = signature(self.file)
+            now = await self._look()
             if not asked and now == self._seen:
                 continue
             if not asked:
                 await asyncio.sleep(self._settled_s)
-                if signature(self.file) != now:
+                if await self._look() != now:
                     continue  # somebody is still writing
             self._seen = now
             await self._reload("asked" if asked else "changed")
+
+    async def _look(self) -> Signature:
+        """On a thread too: a file of another machine that does not answer is to hold up nobody."""
+        return await off_loop(partial(signature, self.file), "look at the configuration")
 
     async def _reload(self, cause: str) -> None:
         began_s = self._clock()

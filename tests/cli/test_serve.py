@@ -1,6 +1,7 @@
 """`rxlapce serve` and `rxlapce providers`: what is configured, and how starting fails."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from rxlapce.cli.serving import Wish
 from rxlapce.config.env import load_provider_configs_from_env
 from rxlapce.config.layers import HEALTH, RATE_LIMIT, Given, Source
 from rxlapce.config.simulated import simulated_environ
-from rxlapce.errors import ErrorKind, Phase, ProviderError
+from rxlapce.errors import ConfigError, ErrorKind, Phase, ProviderError
 from rxlapce.providers import SPECS
 from rxlapce.providers.provider import Provider
 from rxlapce.requests import ChatRequest, Message
@@ -137,6 +138,12 @@ def test_no_health_leaves_the_rest_of_the_file_s_health(played: dict[str, Provid
     given = {HEALTH: Given(value=False, source=Source.FLAG, where="--no-health")}
     without_health = replace(with_file, given=given).again(played).config.settings.health
     assert without_health == HealthSettings(enabled=False, every_s=7)
+
+
+def test_a_pipe_in_the_file_s_place_is_refused_and_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "f.yaml")
+    with pytest.raises(ConfigError, match=r"f\.yaml is no file any more$"):
+        replace(PLAIN, config=folder / "f.yaml").again({})
 
 
 def test_a_rate_limit_of_the_environment_that_is_none_is_told_by_its_name(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rxlapce.daemon import reload as reload_module
 from rxlapce.daemon.reload import TURN_S, Read, Reloader, is_file
 from rxlapce.errors import ConfigError, Problem
 
@@ -202,6 +203,25 @@ async def test_the_end_does_not_wait_for_what_is_read(tmp_path: Path) -> None:
         async with asyncio.timeout(5):  # as the end of the loop does
             await asyncio.get_running_loop().shutdown_default_executor()
         w.may_read.set()
+        assert w.applied == []
+
+
+async def test_a_file_system_that_hangs_holds_up_neither_the_loop_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as w:
+        looked, answers = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hang(_: Path) -> None:
+            loop.call_soon_threadsafe(looked.set)
+            answers.wait(10)
+
+        monkeypatch.setattr(reload_module, "signature", hang)
+        async with asyncio.timeout(5):
+            await looked.wait()  # here the loop goes on
+            await w.reloader.aclose()
+        answers.set()
         assert w.applied == []
 
 
