@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rxlapce.bridge import Client, connect
+from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.testing.daemons import DaemonProcess, daemon_process
 from rxlapce.tokens import Finish, StreamToken, Text
@@ -145,3 +146,34 @@ async def test_a_pipe_is_read_once_and_not_looked_at_again(tmp_path: Path) -> No
         fast, _ = await tokens_of(client, "fast")
         assert len(texts(fast)) == SHORT
         assert (await client.status()).config is None
+
+
+REDACTING = """\
+pipelines:
+  default: {stages: [rate_limit_gate, {redact: {patterns: ["[Ss]imulated"], replacement: "(gone)"}}], sinks: [editor]}
+"""
+
+
+async def test_running_streams_keep_their_pipeline_and_what_was_counted_stays_counted(tmp_path: Path) -> None:
+    limited = GOOD.format(tokens=LONG).replace(
+        "limits: {", "limits: {wait_s: 0, models: {simulator/few: {requests: 3}}, "
+    )
+    slow = "simulator/sim:steady=1,tps=20,tokens=60"
+    async with running(tmp_path) as here, await connect(here.daemon.path) as client:
+        here.write(limited)
+        await here.until(1)
+        whole, _ = await tokens_of(client, slow.replace("tps=20", "tps=0"))
+        assert "simulated" in "".join(texts(whole))
+        await tokens_of(client, "simulator/few")
+        under_way = asyncio.ensure_future(tokens_of(client, slow))
+        await tokens_of(client, "simulator/few")  # by now the other one is being answered
+        here.write(limited + REDACTING)
+        await here.until(2)
+        assert not under_way.done()
+        redacted, _ = await tokens_of(client, slow.replace("tps=20", "tps=0"))
+        assert "".join(texts(redacted)) == "".join(texts(whole)).replace("simulated", "(gone)")
+        await tokens_of(client, "simulator/few")
+        with pytest.raises(ProviderError) as caught:
+            await tokens_of(client, "simulator/few")
+        assert caught.value.kind is ErrorKind.RATE_LIMIT
+        assert texts((await under_way)[0]) == texts(whole)
