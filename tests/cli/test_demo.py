@@ -42,6 +42,7 @@ MEMBERS = ["provider", "model", "transport", "tokens", "text_sha256", "ttft_ms",
 # -- what it prints ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 def test_json_ends_in_one_object_about_the_text_before_it(command: Command) -> None:
     done = command("demo", "-m", FAST, "--json", "hi")
     assert done.code == 0
@@ -228,6 +229,7 @@ def test_terminal_shows_the_question_the_answer_as_markdown_and_the_summary() ->
     assert "│ What is backpressure, and why should a stream of tokens have it? │" in first
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("environment", "markdown"),
     [pytest.param({"NO_COLOR": "1"}, True, marks=pytest.mark.heavy), ({"TERM": "dumb"}, False)],

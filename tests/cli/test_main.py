@@ -68,6 +68,7 @@ def test_each_command_tells_its_use(command: Command, name: str) -> None:
     assert done.out.startswith(f"Usage: rxlapce {name} ")
 
 
+@pytest.mark.heavy
 def test_short_help_flag_works_everywhere() -> None:
     # In a process of its own: click remembers the flags by which a command object was first asked.
     program = (

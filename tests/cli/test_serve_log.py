@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rxlapce.simulator import Simulator
 
 FILE = """
@@ -25,6 +27,7 @@ async def told(log: asyncio.StreamReader, event: str) -> dict[str, Any]:
     raise EOFError(f"the daemon ended without {event}")
 
 
+@pytest.mark.heavy
 async def test_a_provider_that_is_not_well_is_told_with_the_cause_and_so_is_its_return(folder: Path) -> None:
     reserved = socket.socket()  # bound and not listening: who connects is refused
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -347,6 +347,7 @@ def seconds(work: Callable[[], object]) -> float:
     return best
 
 
+@pytest.mark.heavy
 def test_time_is_linear_in_a_frame_that_comes_byte_by_byte() -> None:
     def reading(size: int) -> Callable[[], object]:
         pieces = cut(encoded(Frame(5, 0, 1, bytes(size))), range(1, size))

@@ -392,6 +392,7 @@ def seconds(work: Callable[[], object]) -> float:
     return best
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("line", [b"data: ", b": "])
 def test_time_is_linear_in_a_line_that_comes_byte_by_byte(line: bytes) -> None:
     def reading(size: int) -> Callable[[], object]:

@@ -85,8 +85,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
         "pipelines: {p: {stages: [{buffer_with_backpressure: {high_water: 8}}]}}",
         [
             (
-                "pipelines.p.stages[0].buffer_with_backpressure.high_water: high_water must be above low_water (64) and "
-                "at most capacity (4096), not 8"
+                "pipelines.p.stages[0].buffer_with_backpressure.high_water: high_water must be above low_water (64) "
+                "and at most capacity (4096), not 8"
             )
         ],
     ),

@@ -108,6 +108,7 @@ def test_after_commit_is_laid_over_what_is_configured(capsys: pytest.CaptureFixt
     assert (code, cut["verdict"]) == (0, "whole"), "what the built-in configuration does is no measure then"
 
 
+@pytest.mark.heavy
 def test_ctrl_c_ends_all_cases_and_leaves_nothing(folder: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", _INTERRUPTIBLE, "--case", "cut", "--case", "down", "--case", "slow_start"],

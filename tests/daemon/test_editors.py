@@ -159,6 +159,7 @@ async def said_by(process: asyncio.subprocess.Process) -> dict[str, Any]:
     return line
 
 
+@pytest.mark.heavy
 @one_loop
 @one_quick_way
 async def test_an_editor_that_stands_still_stops_its_provider_and_nobody_else(path: Path, transport: str) -> None:

@@ -173,6 +173,7 @@ async def test_every_provider_calls_tools_and_takes_their_results(tmp_path: Path
                 assert "21 degrees" in answer.text, where
 
 
+@pytest.mark.heavy
 async def test_every_provider_tells_a_cut_stream_and_a_refused_key_apart(tmp_path: Path, simulator: Simulator) -> None:
     kinds = {
         "fault=cut,after=5": ErrorKind.TRUNCATED,

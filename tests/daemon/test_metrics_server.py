@@ -196,7 +196,7 @@ async def test_who_does_not_read_its_answer_in_time_is_cut_off() -> None:
     async def much(_: str) -> bytes:
         return MUCH
 
-    async with served(much, deadline_s=0.1) as server:
+    async with served(much, deadline_s=1.5) as server:
         place = parse_listen(server.address)
         assert not isinstance(place, Path)
         with socket.create_connection(place) as slow:

@@ -25,6 +25,7 @@ async def daemon(simulator: Simulator, path: Path) -> AsyncIterator[DaemonProces
         yield running
 
 
+@pytest.mark.heavy
 async def test_the_old_one_finishes_its_streams_while_the_new_one_serves(
     daemon: DaemonProcess, simulator: Simulator, path: Path
 ) -> None:

@@ -55,6 +55,7 @@ async def systemd(tmp_path: Path) -> AsyncIterator[Manager]:
 # -- the socket -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 async def test_who_connects_while_no_daemon_runs_is_served_by_the_next_and_the_socket_stays(
     simulator: Simulator, systemd: Manager
 ) -> None:

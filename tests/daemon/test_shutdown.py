@@ -61,6 +61,7 @@ async def test_running_streams_finish_while_it_drains(
     assert not is_there(path)
 
 
+@pytest.mark.heavy
 @both_ways
 async def test_without_draining_each_request_gets_its_error_then_the_goodbye(
     simulator: Simulator, path: Path, transport: TransportName
@@ -126,6 +127,7 @@ async def test_what_does_not_finish_in_time_gets_its_error(simulator: Simulator,
         assert await exit_code(daemon) == 0
 
 
+@pytest.mark.heavy
 @one_quick_way
 async def test_a_client_that_stands_still_does_not_keep_it_from_stopping(
     simulator: Simulator, path: Path, transport: TransportName
@@ -146,6 +148,7 @@ async def test_a_client_that_stands_still_does_not_keep_it_from_stopping(
         assert b"ConnectionLost" in out or b"ProviderError" in out
 
 
+@pytest.mark.heavy
 async def test_it_stops_when_its_parent_is_gone(simulator: Simulator, path: Path) -> None:
     async with daemon_process(path, *base_url(simulator), "--drain", "60") as daemon:
         daemon.let_go()

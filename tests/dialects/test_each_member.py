@@ -30,6 +30,8 @@ from rxlapce.requests import (
 )
 from rxlapce.typing import Dialect
 
+pytestmark = pytest.mark.heavy  # more than a thousand, of a millisecond each
+
 #: One of each vendor whose body on InvokeModel is its own.
 MODELS = (
     "anthropic.claude-x",

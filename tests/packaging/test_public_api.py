@@ -118,6 +118,7 @@ def test_editors_side_loads_neither_an_http_client_nor_a_provider() -> None:
     assert ours & {f"rxlapce.{part}" for part in forbidden} == set()
 
 
+@pytest.mark.heavy
 def test_a_daemon_of_its_own_loads_nothing_of_a_shared_store() -> None:
     loaded = loaded_by("rxlapce.cli.serve")
     assert "rxlapce.operators.store_address" in loaded

@@ -380,6 +380,7 @@ async def test_on_a_machine_of_googles_its_metadata_server_gives_the_token(tmp_p
     assert request.headers["authorization"].startswith("Bearer ya29.")
 
 
+@pytest.mark.heavy
 async def test_a_machine_without_any_credential_is_told_where_was_looked_and_what_to_do(tmp_path: Path) -> None:
     text = await said_elsewhere("http://127.0.0.1:9", tmp_path, NO_GCE_CHECK="true")
     for words in ("no Google credentials were found", "metadata server", "gcloud auth application-default login"):

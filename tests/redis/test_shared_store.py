@@ -119,6 +119,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.heavy
 def test_processes_that_share_a_quota_never_exceed_it(server: RedisServer) -> None:
     takers = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", TAKER, server.address], stdin=-1, stdout=-1, text=True)

@@ -34,6 +34,7 @@ async def running(*arguments: str, key: str = "") -> AsyncGenerator[tuple[Proces
         await process.communicate()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_serves_logs_each_request_and_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
     async with running("--json", "--tps", "0", "--ttft", "0", "--seed", "3") as (process, line):

@@ -241,6 +241,7 @@ async def test_a_whole_answer_has_the_tool_calls_too(client: aiohttp.ClientSessi
     assert choice.finish_kind is FinishKind.TOOL_CALLS
 
 
+@pytest.mark.heavy
 @each
 async def test_byte_by_byte_is_the_same_answer(client: aiohttp.ClientSession, name: str) -> None:
     spoken = SPOKEN[name]

@@ -67,6 +67,7 @@ async def grant(ours: socket.socket, capacity: int) -> tuple[Accepted, ShmSender
     return accepted, accepted.shm
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("loop_factory", "capacity", "count"),
     [(uvloop.new_event_loop, 1024 * 1024, 200_000), (asyncio.new_event_loop, 5000, 20_000)],
