@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, UnixConnector, web
 from aiohttp.test_utils import TestServer
 
 from rxlapce.bridge import Client, connect
@@ -148,6 +148,10 @@ class Setup:
     def audit(self) -> Path:
         return self.folder / "audit.jsonl"
 
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "m.sock"
+
     def private(self, name: str, text: str, mode: int = 0o600) -> Path:
         path = self.folder / name
         path.touch(mode)
@@ -180,6 +184,7 @@ models:
 telemetry:
   logs: {{level: debug, format: json, file: {self.log}}}
   audit: {{file: {self.audit}}}
+  metrics: {{listen: "unix:{self.metrics}"}}
 """
 
     def environ(self) -> dict[str, str]:
@@ -241,6 +246,15 @@ async def look_around(daemon: DaemonProcess, client: Client, seen: Seen) -> None
     assert resource.prlimit(daemon.pid, resource.RLIMIT_CORE)[0] == 0, "a core would hold every key"
 
 
+async def scraped(path: Path) -> str:
+    """What a Prometheus gets."""
+    async with (
+        ClientSession(connector=UnixConnector(path=str(path))) as session,
+        session.get("http://daemon/metrics") as response,
+    ):
+        return await response.text()
+
+
 async def test_no_secret_and_no_content_is_anywhere_but_where_it_belongs(
     setup: Setup, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,6 +264,7 @@ async def test_no_secret_and_no_content_is_anywhere_but_where_it_belongs(
             await ask_everything(client, seen)
             await break_the_protocol(path)
             await look_around(daemon, client, seen)
+        seen.add("metrics", await scraped(setup.metrics))
         daemon.process.send_signal(signal.SIGABRT)  # every thread's stack is written down
         assert await daemon.exit_code() == -signal.SIGABRT
     out, err = capfd.readouterr()
@@ -262,6 +277,7 @@ async def test_no_secret_and_no_content_is_anywhere_but_where_it_belongs(
     told = [json.loads(line)["event"] for line in setup.log.read_text().splitlines()]
     assert {"stream_start", "first_token", "retry", "fallback", "error", "stream_end", "protocol_error"} <= set(told)
     assert {"request_start", "request_end", "handler_failed", "loop_error", "audit_head"} <= set(told)
+    assert "\nrxlapce_fallbacks_total{" in seen.text["metrics"]
     assert "Fatal Python error: Aborted" in seen.text["standard error"]
     checked = verify(files_of(setup.audit))
     assert (checked.problems, checked.torn) == ([], [])
