@@ -46,6 +46,8 @@ MAX_FIELDS: Final = 64
 SLICE_S: Final = 0.001
 #: An answer is handed on in such parts; the next one when the reader has taken most of the last.
 PART_BYTES: Final = 64 * 1024
+#: A bound that a stop does not come near: each handler ends with its connection. To aiohttp, 0 is forever.
+_ENDED_WITHIN_S: Final = 1.0
 #: How soon a place is tried again that a daemon still has whose place this one takes.
 AGAIN_S: Final = 0.5
 
@@ -64,7 +66,7 @@ class MetricsServer:
         self._place = parse_listen(listen)
         self._render = render
         self._log = log
-        self._http = web.Server(self._answer)
+        self._http = web.Server(self._answer, handler_cancellation=True)  # who has gone waits for nothing
         self.connections: set[_Connection] = set()
         """Those that are open."""
         self._under_way: dict[str, asyncio.Task[bytes]] = {}
@@ -106,11 +108,11 @@ class MetricsServer:
         server.close()
         for connection in tuple(self.connections):
             connection.cut()
-        making = tuple(self._under_way.values())
+        await self._http.shutdown(_ENDED_WITHIN_S)
+        making = tuple(self._under_way.values())  # after those who ask have gone: one of them may just have begun
         for task in making:
             task.cancel()
         await asyncio.gather(*making, return_exceptions=True)
-        await self._http.shutdown(0)
 
     @property
     def address(self) -> str:
