@@ -22,7 +22,7 @@ $(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.python
 	@$(PIP) install --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps -e .
 	@touch $@
-$(VENV)/.test $(VENV)/.dev $(VENV)/.sdk $(VENV)/.server: $(VENV)/.%: requirements/%.txt $(VENV)/.run
+$(VENV)/.test $(VENV)/.dev $(VENV)/.sdk $(VENV)/.server $(VENV)/.notebook: $(VENV)/.%: requirements/%.txt $(VENV)/.run
 	@$(PIP) install --require-hashes -r requirements/$*.txt
 	@touch $@
 
@@ -39,7 +39,7 @@ demo: $(VENV)/.run ## Start the daemon and stream an answer through shared memor
 	@$(BIN)/rxlapce demo $(ARGS)
 
 test: $(VENV)/.test ## Run the tests (under 3 minutes)
-	@$(BIN)/python -m pytest -q -n auto -m "not clients and not local_server and not sdk and not aimock and not heavy" $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto -m "not clients and not local_server and not sdk and not aimock and not browser and not heavy" $(ARGS)
 
 test-clients: $(VENV)/.test ## Run the Rust and Neovim clients against a real daemon (skips what is not installed)
 	@for tool in cargo nvim; do command -v $$tool >/dev/null || \
@@ -56,7 +56,7 @@ test-aimock: $(VENV)/.test $(AIMOCK)/node_modules ## Run the tests against a moc
 	@$(BIN)/python -m pytest -q -m aimock $(AIMOCK) $(ARGS)
 
 test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -q -m "heavy and not clients and not local_server and not sdk and not aimock" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "heavy and not clients and not local_server and not sdk and not aimock and not browser" $(ARGS)
 
 check: lint test ## Lint, format, types, import layers, tests
 
@@ -81,7 +81,7 @@ soak: $(VENV)/.test ## Keep 200 streams with random faults under way for 5 minut
 
 lock: $(VENV)/.python ## Resolve requirements/*.txt anew
 	@$(PIP) install uv
-	@for group in run test dev sdk server; do \
+	@for group in run test dev sdk server notebook; do \
 	  flag=""; [ $$group = run ] || flag="--group $$group"; \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-emit-find-links --no-header --no-annotate $$flag pyproject.toml -o requirements/$$group.txt || exit 1; \
