@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy check lint bench bench-load faults soak lock clean
+.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy test-browser notebooks check lint bench bench-load faults soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,14 @@ test-aimock: $(VENV)/.test $(AIMOCK)/node_modules ## Run the tests against a moc
 
 test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -q -m "heavy and not clients and not local_server and not sdk and not aimock and not browser" $(ARGS)
+
+test-browser: $(VENV)/.test $(VENV)/.notebook ## Run the notebooks' views in a real JupyterLab in Chromium (skips what is not installed)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  echo "rxlapce: WARNING: Chromium is not installed, so the tests in a browser are SKIPPED" >&2
+	@$(BIN)/python -m pytest -q -m browser $(ARGS)
+
+notebooks: $(VENV)/.test $(VENV)/.notebook ## Run all notebooks from top to bottom, and check what they show
+	@$(BIN)/python notebooks/run.py $(ARGS)
 
 check: lint test ## Lint, format, types, import layers, tests
 
