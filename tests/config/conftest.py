@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from jsonschema import Draft202012Validator
 
 from rxlapce.config.schema import schema
 from rxlapce.config.sources import Config, load_config
@@ -48,6 +47,8 @@ def refused(load: Load, tmp_path: Path) -> Refused:
 @pytest.fixture(scope="session")
 def schema_errors() -> Errors:
     """What the schema says to a file of this text."""
+    from jsonschema import Draft202012Validator  # seconds to load where its formats' checkers are installed
+
     validator = Draft202012Validator(schema())
 
     def errors(text: str) -> list[str]:

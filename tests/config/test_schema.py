@@ -11,7 +11,6 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from rxlapce.config.check import problems_of
 from rxlapce.config.file import SECTIONS
@@ -46,6 +45,8 @@ SHOWN = configurations()
 
 
 def test_it_is_a_schema_of_the_draft_that_it_names() -> None:
+    from jsonschema import Draft202012Validator  # seconds to load where its formats' checkers are installed
+
     assert ROOT_SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(ROOT_SCHEMA)
 
