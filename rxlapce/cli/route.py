@@ -14,11 +14,14 @@ from rxlapce.config.env import validate_provider_configs
 from rxlapce.config.overrides import with_rate_limit
 from rxlapce.config.sources import Config, load_config
 from rxlapce.errors import ConfigError, ProviderError
+from rxlapce.flow import Exchange
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy
+from rxlapce.pipeline.spec import DEFAULT, DEFAULT_STAGES, Pipeline, pipelines_of
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.needs import ANSWER_TOKENS, Needs
 from rxlapce.routing.router import Plan, PlannedRoute, Router
 from rxlapce.routing.settings import Quota, RoutingSettings, StreamTimeouts
+from rxlapce.routing.ways import Asks
 
 _FRESH: Final = (
     "Decided as by a daemon that has just started: nothing is known of the providers' health, and nothing runs."
@@ -49,6 +52,26 @@ class Explained:
         return self.model if self.key is None else f"{self.model} by key {self.key}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """The pipeline that a request goes, and by which of the file's `routes`, from 0; None for `default` by none."""
+
+    pipeline: Pipeline
+    route: int | None
+
+    @property
+    def own_options(self) -> dict[str, dict[str, object]]:
+        """Of each stage the options that its pipeline gives it."""
+        return {step.name: {name: getattr(step.options, name) for name in sorted(step.said)}
+                for step in self.pipeline.stages if step.said}  # fmt: skip
+
+    @property
+    def missing(self) -> list[str]:
+        """The stages that `default` has and this does not."""
+        names = {step.name for step in self.pipeline.stages}
+        return [name for name in DEFAULT_STAGES if name not in names and name not in ("decode", "token_map")]
+
+
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The aliases and providers that begin so; none where the configuration is wrong: who runs the command is told."""
     try:
@@ -66,6 +89,9 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.option("--tools", is_flag=True, help="For a request with tools.")
 @click.option("--tokens", type=click.IntRange(1), metavar="N", help="For a prompt of N tokens.")
 @click.option("--max-tokens", type=click.IntRange(1), metavar="N", help="For an answer of at most N tokens.")
+@click.option("--user", metavar="NAME", default="", help="For a request of this user, where routes tell users apart.")
+@click.option("--client", metavar="NAME", default="", help="For a request by this program.")
+@click.option("--completion", is_flag=True, help="For a completion, not a chat.")
 @click.option("--default-provider", metavar="NAME", help="As of rxlapce serve.")
 @click.option("--rate-limit", metavar="N", type=click.IntRange(0), envvar="RXLAPCE_RATE_LIMIT", show_envvar=True,
               help="As of rxlapce serve.")  # fmt: skip
@@ -78,6 +104,9 @@ def route(
     tools: bool,
     tokens: int | None,
     max_tokens: int | None,
+    user: str,
+    client: str,
+    completion: bool,
     default_provider: str | None,
     rate_limit: int | None,
     as_json: bool,
@@ -97,27 +126,45 @@ def route(
         answer_tokens=max_tokens or (ANSWER_TOKENS if tokens is not None else 0),
         answer_is_bounded=max_tokens is not None,
     )
-    plan = _plan(configured, default_provider, model, needs)
+    router = _router(configured, default_provider)
+    plan = _plan(router, model, needs)
+    asks = Asks.COMPLETE if completion else Asks.CHAT
+    gone = _gone(configured, router.names_of(model), Exchange(user=user, client=client), asks)
     settings = configured.settings if rate_limit is None else with_rate_limit(configured.settings, rate_limit)
     if as_json:
-        click.echo(json_line(_record(plan, settings)))
+        click.echo(json_line(_record(plan, settings, gone)))
         return
     click.echo(printable(f"{model} -> {', then '.join(planned.route.label for planned in plan.routes)}"))
     if explain:
-        _explain(plan, settings)
+        _explain(plan, settings, gone)
 
 
-def _plan(configured: Config, default_provider: str | None, model: str, needs: Needs) -> Plan:
+def _router(configured: Config, default_provider: str | None) -> Router:
     if default_provider is not None and default_provider not in configured.providers:
         names = ", ".join(configured.providers)
         raise ConfigError(f"--default-provider: {default_provider!r} is not configured; configured: {names}")
     try:
-        return Router(configured.providers, default_provider, aliases=configured.aliases).plan(model, needs)
+        return Router(configured.providers, default_provider, aliases=configured.aliases)
     except ProviderError as error:
         raise ConfigError(error.message) from None
 
 
-def _record(plan: Plan, settings: RoutingSettings) -> dict[str, object]:
+def _plan(router: Router, model: str, needs: Needs) -> Plan:
+    try:
+        return router.plan(model, needs)
+    except ProviderError as error:
+        raise ConfigError(error.message) from None
+
+
+def _gone(configured: Config, names: Sequence[str], exchange: Exchange, asks: Asks) -> Gone:
+    pipelines = pipelines_of(configured.pipelines, configured.settings)
+    for place, rule in enumerate(configured.routes):
+        if rule.takes.fits(names, exchange, asks):
+            return Gone(pipeline=pipelines[rule.pipeline], route=place)
+    return Gone(pipeline=pipelines[DEFAULT], route=None)
+
+
+def _record(plan: Plan, settings: RoutingSettings, gone: Gone) -> dict[str, object]:
     """What `--json` prints."""
     policy = _policy(plan, settings)
     return {
@@ -131,6 +178,13 @@ def _record(plan: Plan, settings: RoutingSettings) -> dict[str, object]:
         "after_commit": policy.after_commit,
         "on_content_filter": policy.on_content_filter,
         "timeouts": asdict(_timeouts(plan, settings)),
+        "pipeline": {
+            "name": gone.pipeline.name,
+            "route": gone.route,
+            "stages": [step.name for step in gone.pipeline.stages],
+            "own_options": gone.own_options,
+            "sinks": [step.name for step in gone.pipeline.sinks],
+        },
         "state": "fresh",
     }
 
@@ -181,7 +235,7 @@ def _numbers(quota: Quota) -> dict[str, int | None]:
 _HEADINGS: Final = ("", "MODEL", "ASKED AT", "API", "QUOTA", "PREFILL", "WHY")
 
 
-def _explain(plan: Plan, settings: RoutingSettings) -> None:
+def _explain(plan: Plan, settings: RoutingSettings, gone: Gone) -> None:
     routes = tuple(_explained(plan, settings))
     rows = [
         (str(place), one.label, one.base_url, one.api, _quota(one), "yes" if one.accepts_prefill else "no", one.why)
@@ -191,6 +245,8 @@ def _explain(plan: Plan, settings: RoutingSettings) -> None:
     click.echo(printable(plan.how + "."))
     _show([[printable(cell) for cell in row] for row in rows])
     for line in _what_then(routes, plan, settings):
+        click.echo(printable(line))
+    for line in _pipeline(gone):
         click.echo(printable(line))
     click.secho(_FRESH, dim=True)
 
@@ -249,6 +305,20 @@ def _what_then(routes: Sequence[Explained], plan: Plan, settings: RoutingSetting
     yield f"After it ({policy.after_commit}): {_after(policy.after_commit, models)}."
     if policy.on_content_filter and others:
         yield "A refusal by a content filter is tried at the next model."
+
+
+def _pipeline(gone: Gone) -> Iterator[str]:
+    """Which one, if the file tells of any, and what holds in it instead of what was told."""
+    if gone.route is None and gone.pipeline.name == DEFAULT and not gone.own_options and not gone.missing:
+        return
+    by = "as no route takes it" if gone.route is None else f"by routes[{gone.route}]"
+    sinks = ", ".join(step.name for step in gone.pipeline.sinks)
+    yield f"It goes the pipeline {gone.pipeline.name}, {by}, to {sinks}."
+    for name, options in gone.own_options.items():
+        own = ", ".join(f"{option}: {value}" for option, value in options.items())
+        yield f"There {name} has options of its own, which hold instead: {own}."
+    if gone.missing:
+        yield f"It has no {', '.join(gone.missing)}: what is told here of such a stage does not hold."
 
 
 def _limits(timeouts: StreamTimeouts) -> Iterable[str]:

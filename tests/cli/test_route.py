@@ -13,6 +13,7 @@ import pytest
 from click.shell_completion import BashComplete
 
 from rxlapce.cli.main import cli
+from rxlapce.pipeline.spec import DEFAULT_STAGES
 
 FILE = """
 providers:
@@ -185,6 +186,13 @@ def test_json_has_all_of_it(command: Command, file: str) -> None:
             "rate_window_s": 10,
             "total_s": None,
         },
+        "pipeline": {
+            "name": "default",
+            "route": None,
+            "stages": list(DEFAULT_STAGES),
+            "own_options": {},
+            "sinks": ["editor"],
+        },
         "state": "fresh",
     }
 
@@ -312,3 +320,46 @@ def test_no_http_client_is_loaded_and_no_socket_opened(file: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False, env=environ
     )
     assert (done.stdout.splitlines()[-1:], done.stderr) == (["0 []"], "")
+
+
+PIPELINES = """
+providers:
+  acme: {base_url: "http://127.0.0.1:9/v1"}
+pipelines:
+  quick:
+    stages: [{stream_timeouts: {first_token_s: 3}}, {retry_stream: {max_attempts: 1}}]
+  kept:
+    sinks: [editor, {record: {folder: /tmp/answers}}]
+routes:
+  - {models: ["acme/*"], users: [ada], pipeline: kept}
+  - {clients: [lapce], kinds: [complete], pipeline: quick}
+"""
+
+
+def test_the_pipeline_is_the_one_of_the_first_route_that_takes_the_request(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "rxlapce.yaml"
+    path.write_text(PIPELINES)
+
+    def gone(*options: str) -> tuple[str, int | None]:
+        told = json.loads(command("route", "acme/x", "--json", "--config", str(path), *options).out)["pipeline"]
+        return told["name"], told["route"]
+
+    assert gone() == ("default", None)
+    assert gone("--user", "ada") == ("kept", 0)
+    assert gone("--client", "lapce") == ("default", None)
+    assert gone("--client", "lapce", "--completion") == ("quick", 1)
+
+
+def test_explain_says_what_a_pipeline_has_instead_of_what_holds_for_all(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "rxlapce.yaml"
+    path.write_text(PIPELINES)
+    asked = ("route", "acme/x", "--explain", "--config", str(path))
+    assert "pipeline" not in command(*asked).out  # the one that all go says nothing
+    assert "It goes the pipeline kept, by routes[0], to editor, record." in command(*asked, "--user", "ada").out
+    assert command(*asked, "--client", "lapce", "--completion").out.splitlines()[-5:-1] == [
+        "It goes the pipeline quick, by routes[1], to editor.",
+        "There stream_timeouts has options of its own, which hold instead: first_token_s: 3.0.",
+        "There retry_stream has options of its own, which hold instead: max_attempts: 1.",
+        "It has no metrics_tap, circuit_break, rate_limit_gate, concurrency_gate, fallback: "
+        "what is told here of such a stage does not hold.",
+    ]
