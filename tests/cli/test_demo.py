@@ -322,6 +322,7 @@ def test_ctrl_c_is_130_and_leaves_no_daemon_folder_memory_or_shown_key(running: 
     assert named_memory() == set()
 
 
+@pytest.mark.heavy
 def test_kill_9_ends_the_daemon_by_its_lifeline_and_takes_the_folder_along(running: Running) -> None:
     running.process.kill()
     assert running.process.wait(5) == -signal.SIGKILL

@@ -360,6 +360,8 @@ def test_explain_says_what_a_pipeline_has_instead_of_what_holds_for_all(command:
         "It goes the pipeline quick, by routes[1], to editor.",
         "There stream_timeouts has options of its own, which hold instead: first_token_s: 3.0.",
         "There retry_stream has options of its own, which hold instead: max_attempts: 1.",
-        "It has no metrics_tap, circuit_break, rate_limit_gate, concurrency_gate, fallback: "
-        "what is told here of such a stage does not hold.",
+        (
+            "It has no metrics_tap, circuit_break, rate_limit_gate, concurrency_gate, fallback: "
+            "what is told here of such a stage does not hold."
+        ),
     ]

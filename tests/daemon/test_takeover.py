@@ -27,7 +27,7 @@ def shared_memory() -> set[str]:
     return {file.name for file in Path("/dev/shm").iterdir()}  # noqa: S108 - looked at, not used
 
 
-@both_ways
+@pytest.mark.parametrize("transport", ["shm", pytest.param("socket", marks=pytest.mark.heavy)])
 async def test_everything_under_way_ends_in_connection_lost_after_what_had_arrived(
     daemon: DaemonProcess, simulator: Simulator, transport: TransportName
 ) -> None:
@@ -76,6 +76,7 @@ async def test_killed_at_full_speed_it_leaves_a_whole_beginning(
     assert 3000 <= len(got.items) < 60000
 
 
+@pytest.mark.heavy
 async def test_a_new_daemon_takes_the_dead_ones_socket_over(
     daemon: DaemonProcess, simulator: Simulator, path: Path
 ) -> None:

@@ -78,7 +78,9 @@ async def test_readme_s_daemon_example_prints_the_whole_answer(daemon: Path) -> 
     assert len(said) > 500
 
 
-@pytest.mark.parametrize("which", [0, pytest.param(1, marks=needs_ring)], ids=["socket", "shm"])
+@pytest.mark.parametrize(
+    "which", [pytest.param(0, marks=pytest.mark.heavy), pytest.param(1, marks=needs_ring)], ids=["socket", "shm"]
+)
 async def test_client_of_the_protocol_s_document_prints_the_whole_answer(daemon: Path, which: int) -> None:
     program = snippets("docs/protocol.md")[which]
     assert "rxlapce" not in re.sub(r"rxlapce[/-]", "", program).replace("RXLAPCE_SOCKET", ""), "it imports none of ours"

@@ -120,11 +120,12 @@ NESTS = (('{"a":', "}"), ("[", "]"), ('{"error":{"metadata":{"raw":', "}}}"))
 
 @pytest.mark.parametrize("api", NESTED)
 @pytest.mark.parametrize("nest", NESTS)
-def test_values_nested_to_any_depth_end_in_tokens_or_an_error(api: str, nest: tuple[str, str]) -> None:
+@pytest.mark.parametrize("step", [101, pytest.param(13, marks=pytest.mark.heavy)])
+def test_values_nested_to_any_depth_end_in_tokens_or_an_error(api: str, nest: tuple[str, str], step: int) -> None:
     opening, closing = nest
     levels = opening.count("{") + opening.count("[")
     dialect = APIS[api].dialect()
-    for depth in range(200, 1000, 13):
+    for depth in range(200, 1000, step):
         count = depth // levels
         for text in NESTED[api](f"{opening * count}1{closing * count}"):
             decode(api, body(api, ("metadata" if api == CONVERSE else "", text)))
