@@ -58,8 +58,8 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
     """What changed since the last message.
 
     `marks` are new. `lanes` and `ends` are new ones. `bins` and `spans` are new, or replace the one of the same lane
-    that began at the same time (`t0`; of spans also of the same kind). Marks before `kept_from` are kept no longer:
-    bins tell of them. `totals` are all of them.
+    that began at the same time (`t0`; of spans also of the same kind); a bin without counts is gone. Marks before
+    `kept_from` are kept no longer: bins tell of them. `totals` are all of them.
     """
 
     state: State
