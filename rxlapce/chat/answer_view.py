@@ -1,0 +1,145 @@
+"""A question and its answer on the screen; an answer under way is brought up to date by `sync`."""
+
+import msgspec
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Collapsible, Markdown, Static
+
+from rxlapce.answer import WholeCall
+from rxlapce.chat.advice import advice
+from rxlapce.chat.figures import figures, thought
+from rxlapce.chat.safe import harmless
+from rxlapce.chat.turns import Shown, Standing
+from rxlapce.messages import ErrorBody
+
+
+class Line(Static):
+    """Text as it is: no markup is read out of what somebody said."""
+
+    def show(self, text: str) -> None:
+        """The text, made harmless; nothing of an empty one."""
+        self.display = bool(text)
+        self.update(Content(harmless(text)))
+
+
+class CallCard(Vertical):
+    """A tool call: its name, and its arguments as they arrive; pretty once they are whole."""
+
+    def __init__(self, call: WholeCall) -> None:
+        super().__init__()
+        self._call = call
+        self._arguments = Line()
+
+    def compose(self) -> ComposeResult:
+        """The arguments, under the name in the border."""
+        yield self._arguments
+
+    def on_mount(self) -> None:
+        """Show what there is."""
+        self.show(self._call)
+
+    def show(self, call: WholeCall) -> None:
+        """The call as it is now."""
+        self._call = call
+        self.border_title = Content(f"tool {harmless(call.name or '?')}")
+        self._arguments.show(pretty(call.arguments) or "…")
+
+
+class AnswerView(Vertical):
+    """One turn. `sync` may be called as often as one likes, one call at a time: it draws only what is new."""
+
+    def __init__(self, question: str, model: str, shown: Shown) -> None:
+        super().__init__()
+        self.question = question
+        self._model = model
+        self._shown = shown
+        self._drawn = ""
+        """The text that the Markdown has."""
+        self._thoughts = Line(classes="thoughts")
+        self._folded = Collapsible(self._thoughts, title=thought(shown))
+        self._markdown = Markdown(open_links=False)
+        self._cards: list[CallCard] = []
+        self._calls = Vertical(classes="calls")
+        self._seams = Line(classes="seams")
+        self._error = Line(classes="error")
+        self._figures = Line(classes="figures")
+
+    @property
+    def shown(self) -> Shown:
+        """What is on the screen."""
+        return self._shown
+
+    def compose(self) -> ComposeResult:
+        """The question, then what there may be of an answer, in the order in which it is read."""
+        yield Static(Content(harmless(self.question)), classes="question")
+        yield self._folded
+        yield self._markdown
+        yield self._calls
+        yield self._seams
+        yield self._error
+        yield self._figures
+
+    async def on_mount(self) -> None:
+        """Show what there is."""
+        await self.sync(self._shown)
+
+    async def on_collapsible_toggled(self, event: Collapsible.Toggled) -> None:
+        """Thoughts are drawn only while one can see them."""
+        event.stop()
+        self._show_thoughts(self._shown)
+
+    def toggle_thoughts(self) -> None:
+        """Fold the thoughts, or unfold them."""
+        self._folded.collapsed = not self._folded.collapsed
+
+    async def sync(self, shown: Shown) -> None:
+        """Show the answer as it is now."""
+        self._shown = shown
+        self._show_thoughts(shown)
+        await self._show_text(harmless(shown.text))
+        await self._show_calls(shown)
+        self._seams.show("\n".join(f"↻ {seam}" for seam in shown.seams))
+        self._error.show(told(shown.error) if shown.error and shown.standing is Standing.FAILED else "")
+        self._figures.show(f"{shown.model or self._model} · {figures(shown)}".rstrip(" ·"))
+
+    def _show_thoughts(self, shown: Shown) -> None:
+        self._folded.display = bool(shown.reasoning)
+        self._folded.title = thought(shown)
+        if not self._folded.collapsed:
+            self._thoughts.show(shown.reasoning)
+
+    async def _show_text(self, text: str) -> None:
+        if text == self._drawn:
+            return
+        self._markdown.display = bool(text)
+        before, self._drawn = self._drawn, text
+        if before and text.startswith(before):
+            await self._markdown.append(text[len(before) :])
+        else:  # the first of it, or a seam has taken back what was drawn
+            await self._markdown.update(text)
+
+    async def _show_calls(self, shown: Shown) -> None:
+        self._calls.display = bool(shown.calls)
+        while len(self._cards) > len(shown.calls):
+            await self._cards.pop().remove()
+        for card, call in zip(self._cards, shown.calls, strict=False):
+            card.show(call)
+        for call in shown.calls[len(self._cards) :]:
+            self._cards.append(CallCard(call))
+            await self._calls.mount(self._cards[-1])
+
+
+def told(error: ErrorBody) -> str:
+    """What went wrong, who says so, and what to do."""
+    who = f"{error.provider}: " if error.provider else ""
+    status = f" (HTTP {error.status})" if error.status else ""
+    return f"✗ {error.kind.replace('_', ' ')}{status}: {who}{error.message}\n{advice(error)}"
+
+
+def pretty(arguments: str) -> str:
+    """Whole JSON indented, anything else as it is."""
+    try:
+        return msgspec.json.format(msgspec.json.encode(msgspec.json.decode(arguments)), indent=2).decode()
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return arguments
