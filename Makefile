@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-clients test-local test-sdk test-aimock test-heavy test-browser notebooks check lint bench bench-load faults soak lock clean
+.PHONY: help demo test test-properties test-clients test-local test-sdk test-aimock test-heavy test-browser notebooks check lint bench bench-load faults soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ demo: $(VENV)/.run ## Start the daemon and stream an answer through shared memor
 test: $(VENV)/.test ## Run the tests (under 3 minutes)
 	@$(BIN)/python -m pytest -q -n auto -m "not clients and not local_server and not sdk and not aimock and not browser and not heavy" $(ARGS)
 
+test-properties: $(VENV)/.test ## Try each property on more examples than `make test` does (4 minutes)
+	@RXLAPCE_TEST_EXAMPLES=$${RXLAPCE_TEST_EXAMPLES:-2} $(BIN)/python -m pytest -q -n auto \
+	  -m "hypothesis and not clients and not local_server and not sdk and not aimock and not browser and not heavy" $(ARGS)
+
 test-clients: $(VENV)/.test ## Run the Rust and Neovim clients against a real daemon (skips what is not installed)
 	@for tool in cargo nvim; do command -v $$tool >/dev/null || \
 	  echo "rxlapce: WARNING: $$tool is not installed, so its client's tests are SKIPPED" >&2; done
@@ -56,7 +60,7 @@ test-aimock: $(VENV)/.test $(AIMOCK)/node_modules ## Run the tests against a moc
 	@$(BIN)/python -m pytest -q -m aimock $(AIMOCK) $(ARGS)
 
 test-heavy: $(VENV)/.test $(VENV)/.dev ## Run the tests that take minutes
-	@$(BIN)/python -m pytest -q -m "heavy and not clients and not local_server and not sdk and not aimock and not browser" $(ARGS)
+	@RXLAPCE_TEST_EXAMPLES=$${RXLAPCE_TEST_EXAMPLES:-1} $(BIN)/python -m pytest -q -m "heavy and not clients and not local_server and not sdk and not aimock and not browser" $(ARGS)
 
 test-browser: $(VENV)/.test $(VENV)/.notebook ## Run the notebooks' views in a real JupyterLab in Chromium (skips what is not installed)
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \

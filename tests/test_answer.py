@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from rxlapce.answer import Answer, AnswerBuilder, TurnBuilder, WholeCall
 from rxlapce.requests import Message, OpaquePart, Part, RequestedCall
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import (
     ChoiceEnd,
     Finish,
@@ -249,7 +250,7 @@ said: st.SearchStrategy[StreamToken] = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(said, max_size=20), st.booleans())
 def test_the_answer_is_that_of_what_a_reader_keeps(tokens: list[StreamToken], finishes: bool) -> None:
     end = [Finish(FinishKind.STOP, model="m", others=(ChoiceEnd(1, FinishKind.LENGTH),))] if finishes else []

@@ -14,6 +14,7 @@ from reactivex.subject import Subject
 
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, FlowControl, Receiver, Tasks, connect, from_reads, iterate
+from rxlapce.testing.thoroughness import examples
 
 
 async def settle(rounds: int = 5) -> None:
@@ -277,7 +278,7 @@ Step = tuple[str, int]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["read", "close", "open", "round"]), st.integers(0, 2)), max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_interleaving_of_gate_and_reads_loses_or_reorders_anything(steps: list[Step]) -> None:
     async def run() -> None:
         script, seen, sent = Script(), Seen(), list[bytes]()

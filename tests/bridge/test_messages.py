@@ -43,6 +43,7 @@ from rxlapce.errors import BadPayload
 from rxlapce.messages import AnsweredCall, ChatResponse, CompleteResponse, ErrorBody, ModelEntry, Unlisted
 from rxlapce.requests import ChatRequest, CompletionRequest, Image, Message, Part, RequestedCall, ResponseFormat, Tool
 from rxlapce.status import ClientStatus, ModelStatus, ProviderStatus, StatusReport
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import (
     ChoiceEnd,
     Finish,
@@ -213,7 +214,7 @@ def test_every_message_is_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", OUTBOUND.values(), ids=OUTBOUND)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 def test_what_a_ui_says_comes_back_as_it_was_in_camel_case(kind: type[OutboundMessage], data: st.DataObject) -> None:
     message = data.draw(OUTBOUND_STRATEGIES[kind])
@@ -227,7 +228,7 @@ def test_what_a_ui_says_comes_back_as_it_was_in_camel_case(kind: type[OutboundMe
 
 
 @pytest.mark.parametrize("kind", INBOUND.values(), ids=INBOUND)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 def test_what_a_bridge_says_comes_back_as_it_was_in_camel_case(kind: type[InboundMessage], data: st.DataObject) -> None:
     message = data.draw(INBOUND_STRATEGIES[kind])
@@ -313,7 +314,7 @@ def test_a_token_of_no_known_type_is_refused() -> None:
         decode_inbound('{"method":"providerStreamChunk","params":{"id":1,"seq":0,"token":{"type":"smell"}}}')
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.recursive(st.none() | st.booleans() | counts | text, lambda inner: st.lists(inner) | extras, max_leaves=6))
 def test_any_params_are_a_message_or_refused(params: Any) -> None:
     for method in OUTBOUND:

@@ -28,6 +28,7 @@ from rxlapce.codec.eventstream import (
     as_event,
 )
 from rxlapce.errors import BadEventStream, CodecError, EventStreamFault, EventTooLarge
+from rxlapce.testing.thoroughness import examples
 
 STREAMS = Path(os.environ.get("RXLAPCE_STREAMS") or Path(__file__).parents[2].parent / "shared" / "streams")
 needs_streams = pytest.mark.skipif(not STREAMS.is_dir(), reason="no recorded streams: set RXLAPCE_STREAMS")
@@ -198,7 +199,7 @@ MESSAGES: st.SearchStrategy[bytes] = st.builds(
 BODIES: st.SearchStrategy[bytes] = st.lists(MESSAGES, max_size=4).map(b"".join)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(body=BODIES, tail=st.binary(max_size=11), cuts=st.lists(st.integers(0, 300), max_size=6))
 def test_messages_read_as_botocore_reads_them(body: bytes, tail: bytes, cuts: list[int]) -> None:
     data = body + tail
@@ -210,7 +211,7 @@ def test_messages_read_as_botocore_reads_them(body: bytes, tail: bytes, cuts: li
 # -- hostile bytes ----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     data=st.binary(max_size=60) | BODIES,
     flips=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255)), max_size=3),
@@ -229,7 +230,7 @@ def test_any_bytes_give_messages_or_a_named_error_the_same_at_any_cut(
         assert whole[2] < len(changed) or not whole[0]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(block=st.binary(max_size=40))
 def test_headers_with_a_right_checksum_are_read_or_refused_by_name(block: bytes) -> None:
     _, fault, _ = read([message(block)])

@@ -31,6 +31,7 @@ from rxlapce.errors import (
     FrameTooLarge,
     TruncatedFrame,
 )
+from rxlapce.testing.thoroughness import examples
 
 KNOWN = (0x0005, 0x0312)
 REQUEST, PART = int(Flag.REQUEST), int(Flag.RESPONSE | Flag.STREAM_PART)
@@ -307,7 +308,7 @@ frames_made_up = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(frames_made_up, st.data())
 def test_frames_make_the_round_trip_at_any_cuts(frames: list[Frame], data: st.DataObject) -> None:
     wire = encoded(*frames)
@@ -316,7 +317,7 @@ def test_frames_make_the_round_trip_at_any_cuts(frames: list[Frame], data: st.Da
     assert read(cut(wire, points), FrameDecoder()) == (frames, None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(frames_made_up.filter(bool), st.data())
 def test_one_changed_byte_never_passes(frames: list[Frame], data: st.DataObject) -> None:
     wire = bytearray(encoded(*frames))
@@ -327,7 +328,7 @@ def test_one_changed_byte_never_passes(frames: list[Frame], data: st.DataObject)
     assert got == frames[: len(got)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=80), st.data())
 def test_any_bytes_give_the_same_result_at_any_cuts(noise: bytes, data: st.DataObject) -> None:
     wire = raw(EMPTY) + data.draw(st.sampled_from([b"", b"CPAL", b"CPAL\x01", b"CPAL\x01\0\x05\0"])) + noise

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rxlapce.codec.event import Event
 from rxlapce.codec.json_array import MAX_ELEMENT_BYTES, JsonArrayDecoder
 from rxlapce.errors import BadJsonArray, EventTooLarge, UnfinishedBody
+from rxlapce.testing.thoroughness import examples
 
 #: events, the error's class and text if there was one
 Outcome = tuple[list[Event], str | None]
@@ -129,7 +130,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     values=st.lists(JSON, max_size=4),
     indent=st.sampled_from([None, 0, 2]),
@@ -147,7 +148,7 @@ def test_any_array_comes_out_element_by_element(
 SIGNS = st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b'"', b"\\", b",", b" ", b"1", b"a", b":"]), max_size=30)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(data=st.binary(max_size=20) | SIGNS.map(b"".join) | SIGNS.map(lambda parts: b"[" + b"".join(parts)))
 @example(b"[]]")
 def test_any_bytes_read_the_same_byte_by_byte(data: bytes) -> None:

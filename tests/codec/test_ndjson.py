@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rxlapce.codec.event import Event
 from rxlapce.codec.ndjson import MAX_LINE_BYTES, NDJSONDecoder
 from rxlapce.errors import EventTooLarge
+from rxlapce.testing.thoroughness import examples
 
 
 def read(pieces: Iterable[bytes], max_line_bytes: int = MAX_LINE_BYTES) -> list[str]:
@@ -54,7 +55,7 @@ def test_line_comes_with_the_read_that_has_its_end() -> None:
     assert decoder.close() == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(data=st.lists(st.sampled_from([b"a", b"\n", b"\r", b" ", b"\xc3", b"\xbc"]), max_size=30).map(b"".join))
 def test_any_bytes_read_as_their_lines(data: bytes) -> None:
     want = [line for line in data.split(b"\n") if line.strip(b" \r")]

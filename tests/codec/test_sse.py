@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from rxlapce.codec.event import Event
 from rxlapce.codec.sse import MAX_EVENT_BYTES, SSEDecoder
 from rxlapce.errors import EventTooLarge
+from rxlapce.testing.thoroughness import examples
 
 STREAMS = Path(os.environ.get("RXLAPCE_STREAMS") or Path(__file__).parents[2].parent / "shared" / "streams")
 needs_streams = pytest.mark.skipif(not STREAMS.is_dir(), reason="no recorded streams: set RXLAPCE_STREAMS")
@@ -208,7 +209,7 @@ def cut_bodies(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
     return data, cut(data, draw(st.lists(st.integers(0, len(data)), max_size=8)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(cut_bodies())
 def test_quick_reader_line_reader_and_reference_agree(body: tuple[bytes, list[bytes]]) -> None:
     data, pieces = body
@@ -229,7 +230,7 @@ def until_error(pieces: Iterable[bytes], max_event_bytes: int) -> tuple[list[Eve
     return events, decoder.error is not None, decoder.comments
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(cut_bodies(), st.integers(1, 24))
 def test_bound_is_met_at_the_same_event_however_the_bytes_are_cut(body: tuple[bytes, list[bytes]], bound: int) -> None:
     data, pieces = body

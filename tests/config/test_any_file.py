@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rxlapce.config.check import problems_of
 from rxlapce.config.schema import Schema, schema
 from rxlapce.config.schema_paths import resolved
+from rxlapce.testing.thoroughness import examples
 
 Errors = Callable[[str], list[str]]
 ROOT = schema()
@@ -64,7 +65,11 @@ def mapping(draw: st.DrawFn, at: Schema) -> dict[str, Any]:
 
 
 @pytest.mark.heavy
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(120),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(near(ROOT), st.booleans())
 def test_any_file_is_right_by_check_and_schema_or_has_problems_with_places(
     schema_errors: Errors, document: Any, flow: bool

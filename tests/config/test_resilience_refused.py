@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rxlapce.config.sources import Config
 from rxlapce.errors import ConfigError
+from rxlapce.testing.thoroughness import examples
 
 Load = Callable[[str], Config]
 Refused = Callable[[str], str]
@@ -352,7 +353,7 @@ def test_a_wrong_file_is_told_where_what_was_expected_and_what_came(wrong: str, 
     assert refused(text) == said
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from((*NAMES, *MARKS)), max_size=30).map("".join))
 def test_any_text_is_a_configuration_or_a_config_error_that_names_the_file(load: Load, text: str) -> None:
     try:

@@ -24,6 +24,7 @@ from rxlapce.operators.legs import FallbackPolicy
 from rxlapce.providers.compatible import DIALECTS
 from rxlapce.routing.settings import HealthSettings, RoutingSettings, StreamTimeouts
 from rxlapce.telemetry.settings import TelemetrySettings
+from rxlapce.testing.thoroughness import examples
 
 Errors = Callable[[str], list[str]]
 ROOT = Path(__file__).parents[2]
@@ -111,7 +112,7 @@ def test_a_reference_is_one_by_the_schema_where_it_is_one_by_check(said: str, sc
     assert (schema_errors(text) == []) == (parsed(said) is not None) == (problems_of(text, "f") == ())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.sampled_from([*SCHEMES, "x"]),
     st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x85\u2028\u2029"), max_size=6),

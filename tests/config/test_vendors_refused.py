@@ -10,6 +10,7 @@ from rxlapce.config.file import MAX_FILE_BYTES
 from rxlapce.config.sources import load_provider_configs
 from rxlapce.errors import ConfigError
 from rxlapce.providers import SPECS
+from rxlapce.testing.thoroughness import examples
 
 KEY = "sk-test-0123456789abcdef"
 ENVIRON = {"EMPTY": " ", "TWO_WORDS": "two words"}
@@ -375,7 +376,7 @@ def test_a_file_that_is_no_file_of_vendors_is_not_read_to_its_end(tmp_path: Path
         load_provider_configs({}, Path("/dev/zero"))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(max_size=80), st.lists(st.sampled_from(PIECES), max_size=30).map("".join)))
 def test_any_text_is_vendors_or_a_config_error_that_names_the_file(tmp_path: Path, text: str) -> None:
     path = file_with(tmp_path, text)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxlapce.daemon.rates import RateWindow
+from rxlapce.testing.thoroughness import examples
 
 
 def looked(*looks: tuple[float, Mapping[str, int]], window_s: float = 10.0) -> RateWindow:
@@ -47,7 +48,7 @@ def test_a_window_in_which_nothing_grew_is_told_apart() -> None:
     assert (len(window), window.grew({"a/m": 4})) == (0, False)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 1000)), min_size=1, max_size=50),
     st.sampled_from([1.0, 10.0]),

@@ -23,6 +23,7 @@ from rxlapce.requests import (
     Role,
     Tool,
 )
+from rxlapce.testing.thoroughness import examples
 from rxlapce.typing import Dialect
 
 WORDS: st.SearchStrategy[str] = st.sampled_from(["", "a", '"', "b\n", "\N{SNOWMAN}"]) | st.text(max_size=3)
@@ -106,7 +107,7 @@ def written(dialect: Dialect[Event], request: ChatRequest, *, stream: bool) -> A
 
 
 @pytest.mark.parametrize("dialect", [Completions(), AnthropicComplete()], ids=lambda dialect: dialect.name)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 @given(request_=REQUESTS, stream=st.booleans())
 def test_prompts_lose_nothing(dialect: Completions | AnthropicComplete, request_: ChatRequest, stream: bool) -> None:
     body = written(dialect, request_, stream=stream)
@@ -120,7 +121,7 @@ def test_prompts_lose_nothing(dialect: Completions | AnthropicComplete, request_
     assert not request_.tools
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(request=REQUESTS, dialect=CHATS, stream=st.booleans())
 def test_chat_completions_lose_nothing(request: ChatRequest, dialect: ChatCompletions, stream: bool) -> None:
     body = written(dialect, request, stream=stream)
@@ -143,7 +144,7 @@ def test_chat_completions_lose_nothing(request: ChatRequest, dialect: ChatComple
     assert ("reasoning_effort" in body or "reasoning" in body) is thinks
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(request=REQUESTS, stream=st.booleans())
 def test_ollama_loses_nothing(request: ChatRequest, stream: bool) -> None:
     body = written(Ollama(), request, stream=stream)

@@ -22,6 +22,7 @@ from rxlapce.requests import (
     Role,
     Tool,
 )
+from rxlapce.testing.thoroughness import examples
 
 DIALECTS = [
     AnthropicMessages(),
@@ -184,7 +185,7 @@ def said_by(request: ChatRequest, *, anthropic: bool) -> Iterator[str]:
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=["messages", "vertex", "responses", "responses-unstored"])
 @given(request_=requests, stream=st.booleans())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_request_is_said_whole_or_refused(
     dialect: AnthropicMessages | Responses, request_: ChatRequest, stream: bool
 ) -> None:

@@ -20,6 +20,7 @@ from rxlapce.dialects.bedrock_invoke_decoder import InvokeDecoder
 from rxlapce.errors import ProviderError
 from rxlapce.operators.decode import eventstream_decode
 from rxlapce.operators.token_map import token_map
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import Finish, Reported, StreamToken, UsageReport
 
 STREAMS = Path(os.environ.get("RXLAPCE_STREAMS") or Path(__file__).parents[2].parent / "shared" / "streams")
@@ -88,7 +89,7 @@ def run(body: bytes, dialect: BedrockInvoke | Converse) -> tuple[list[StreamToke
 
 
 @needs_streams
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     which=st.integers(0, 100),
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), max_size=3),
@@ -140,7 +141,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(events=st.lists(EVENTS, max_size=6))
 def test_any_chunks_have_exactly_one_end(events: list[Event]) -> None:
     out, failed = decode(events)

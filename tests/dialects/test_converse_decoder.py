@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rxlapce.codec.event import Event
 from rxlapce.dialects.converse_decoder import EVENTS, FINISH_KINDS, ConverseDecoder
 from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import (
     Finish,
     FinishKind,
@@ -281,7 +282,7 @@ SHAPED: st.SearchStrategy[Said] = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(said=st.lists(SHAPED, max_size=8))
 def test_any_events_have_exactly_one_end(said: Sequence[Said]) -> None:
     decoder, out = ConverseDecoder(), list[StreamToken]()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rxlapce.codec.event import Event
 from rxlapce.dialects import DIALECTS
 from rxlapce.errors import ProviderError
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import Finish, StreamToken, Usage, UsageReport
 
 #: The members' names that the dialects know, so that garbage reaches the places where they are read.
@@ -65,7 +66,7 @@ EVENTS = st.lists(
 
 
 @pytest.mark.parametrize("api", DIALECTS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(events=EVENTS)
 def test_any_events_have_exactly_one_end(api: str, events: list[Event]) -> None:
     decoder, out = DIALECTS[api]().decoder(), list[StreamToken]()
@@ -89,7 +90,7 @@ def _unary(value: Any) -> bytes:
 
 
 @pytest.mark.parametrize("api", DIALECTS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(
     body=st.builds(_unary, OBJECTS) | st.builds(_unary, VALUES) | st.binary(max_size=20), status=st.integers(300, 599)
 )
@@ -107,7 +108,7 @@ def test_any_body_is_an_answer_or_a_provider_error(api: str, body: bytes, status
     assert "\n" not in error.message
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(counts=st.dictionaries(NAMES, st.integers(0, 100) | st.none()))
 def test_usage_reports_what_the_provider_counted(counts: dict[str, int | None]) -> None:
     events: dict[str, Callable[[], list[Event]]] = {

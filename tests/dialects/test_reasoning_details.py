@@ -12,6 +12,7 @@ from rxlapce.answer import TurnBuilder
 from rxlapce.codec.event import Event
 from rxlapce.dialects import ChatCompletions
 from rxlapce.requests import ChatRequest, Message
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import Opaque, Reasoning, StreamToken, Text, ToolCall, UsageReport
 
 OPENROUTER = ChatCompletions(reasoning="openrouter", reasoning_back="reasoning_details")
@@ -168,7 +169,7 @@ DETAILS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(DETAILS, st.integers(1, 3), st.booleans())
 def test_whatever_details_a_stream_says_in_pieces_go_back(
     details: list[dict[str, Any]], size: int, plain: bool

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rxlapce.codec.event import Event
 from rxlapce.dialects import DIALECTS
 from rxlapce.errors import ProviderError
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import Finish, StreamToken, ToolCall, UsageReport
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -143,7 +144,7 @@ def _event(value: Any, name: str) -> Event:
 
 
 @pytest.mark.parametrize("api", SAID)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(data=st.data())
 def test_any_events_have_exactly_one_end(api: str, data: st.DataObject) -> None:
     names = st.sampled_from(["message", "error"])
@@ -166,7 +167,7 @@ def test_any_events_have_exactly_one_end(api: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("api", SAID)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(data=st.data())
 def test_any_body_is_an_answer_or_a_provider_error(api: str, data: st.DataObject) -> None:
     value = data.draw(RESPONSE | JSON if api == "openai.responses" else SAID[api] | st.lists(SAID[api], max_size=2))

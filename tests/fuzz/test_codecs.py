@@ -9,6 +9,7 @@ from rxlapce.codec.frame import encode_frame
 from rxlapce.testing.corpus import CODECS
 from rxlapce.testing.decoding import run_codec_all_cuts
 from rxlapce.testing.frames import message
+from rxlapce.testing.thoroughness import examples
 
 BOM = b"\xef\xbb\xbf"
 FRAMES = ((1, 2), (2, 0), (2, 49), (3, 1))  # the codecs know types 1 and 2, and one of them takes 48 bytes
@@ -29,7 +30,7 @@ def bodies(name: str) -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("name", CODECS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(data=st.data())
 def test_any_bytes_give_the_same_for_every_cut(name: str, data: st.DataObject) -> None:
     body = data.draw(bodies(name))
@@ -42,7 +43,7 @@ NAMES = st.sampled_from([b"\x01a", b"\x00", b"\x02\xff\xfe", b"\x0b:event-type"]
 HEADERS = st.lists(st.tuples(NAMES, HEADER_TYPES, st.binary(max_size=18)).map(b"".join), max_size=3).map(b"".join)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(messages=st.lists(st.builds(message, HEADERS | st.binary(max_size=30), st.binary(max_size=30)), max_size=4))
 def test_any_headers_behind_right_checksums_are_read_or_refused(messages: list[bytes]) -> None:
     run_codec_all_cuts(EventStreamDecoder, b"".join(messages))

@@ -12,6 +12,7 @@ from rxlapce.testing.corpus import mutators, recordings, simulated
 from rxlapce.testing.decoding import decode, decode_all_cuts, read_answer, read_error, weighed
 from rxlapce.testing.mutations import Mutator
 from rxlapce.testing.samples import SAMPLES, UNARY, UNKNOWN
+from rxlapce.testing.thoroughness import examples
 
 SEEDS = st.integers(0, 2**32 - 1).map(lambda seed: random.Random(seed))  # noqa: S311 - repeatable on purpose
 STATUSES = st.sampled_from([299, 400, 401, 402, 403, 404, 413, 429, 499, 500, 503, 529, 599, 999])
@@ -20,28 +21,28 @@ BARE = {api: Mutator(api, spoken.framing.name, simulated(api)) for api, spoken i
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(data=st.binary(max_size=200))
 def test_random_bytes_end_once(api: str, data: bytes) -> None:
     decode_all_cuts(api, data)
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(chance=SEEDS)
 def test_framed_random_json_ends_once(api: str, chance: random.Random) -> None:
     decode_all_cuts(api, BARE[api].invented(chance))
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(chance=SEEDS)
 def test_mutated_streams_end_once(api: str, chance: random.Random) -> None:
     decode_all_cuts(api, BARE[api].body(chance))
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(chance=SEEDS)
 def test_mutated_recordings_end_once(api: str, chance: random.Random) -> None:
     if not recordings(api):
@@ -50,7 +51,7 @@ def test_mutated_recordings_end_once(api: str, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("api", APIS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(chance=SEEDS, status=STATUSES, said=st.text(max_size=20))
 def test_any_body_is_an_answer_or_an_error(api: str, chance: random.Random, status: int, said: str) -> None:
     events = SAMPLES.get(api, UNKNOWN)

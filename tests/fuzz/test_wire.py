@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rxlapce.testing.thoroughness import examples
 from rxlapce.testing.wire_rules import HONEST, WIRE_TARGETS, check_ring, check_signed
 
 
@@ -40,7 +41,7 @@ def edited(data: bytes, edits: list[Edit]) -> bytes:
 
 
 @pytest.mark.parametrize("name", WIRE_TARGETS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data())
 def test_any_bytes_keep_to_the_rules(loop: asyncio.AbstractEventLoop, name: str, data: st.DataObject) -> None:
     target = WIRE_TARGETS[name]
@@ -51,13 +52,13 @@ def test_any_bytes_keep_to_the_rules(loop: asyncio.AbstractEventLoop, name: str,
     target.check(loop, said, [range(0), range(cut, len(said), 1000), range(1, len(said), 7)])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 130)), max_size=60))
 def test_an_honest_ring_gives_what_was_put_in(steps: list[tuple[int, int]]) -> None:
     check_ring(b"".join(bytes([kind]) + count.to_bytes(2, "little") for kind, count in steps))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(EDITS)
 def test_no_edit_of_a_signed_way_gets_anything_through(edits: list[Edit]) -> None:
     check_signed(edited(HONEST, edits))

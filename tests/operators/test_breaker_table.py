@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rxlapce.errors import ProviderError
 from rxlapce.operators.breaker import TRANSITIONS, Action, BreakerSettings, Event, State, Ticket
 from rxlapce.testing.breaking import DOWN, MINE, NO_KEY, SLOW_DOWN, BreakerBench
+from rxlapce.testing.thoroughness import examples
 
 # -- the table --------------------------------------------------------------------------------------------------------
 
@@ -119,7 +120,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(STEPS, st.booleans())
 def test_whatever_happens_there_is_one_probe_and_every_gauge_is_back_at_zero(steps: list[object], keyed: bool) -> None:
     bench = BreakerBench(BreakerSettings(consecutive=2, window=5, min_outcomes=3), keyed=keyed)

@@ -20,6 +20,7 @@ from rxlapce.flow import Receiver, Stage
 from rxlapce.operators.admission import Gauges, Waits, WaitsByKey
 from rxlapce.operators.concurrency import Slots, concurrency_gate
 from rxlapce.operators.totals import OTHER
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import Finish, FinishKind, StreamToken, Text
 
 on_error, on_completed = ReactiveTest.on_error, ReactiveTest.on_completed
@@ -296,7 +297,7 @@ LIVES = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(per_key=st.integers(1, 3), max_waiters=st.integers(0, 4), lives=LIVES)
 def test_over_any_interleaving_no_slot_leaks_and_order_is_kept(
     per_key: int, max_waiters: int, lives: list[tuple[int, str, int, int, str, int | None]]

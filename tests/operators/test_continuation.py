@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rxlapce.operators.continuation import GO_ON, Continuation, Delivered, Overlap, continued
 from rxlapce.requests import ChatRequest, Message, OpaquePart, Part, RequestedCall
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import Opaque, Reasoning, Refusal, StreamToken, Text, ToolCall
 
 ASKED = ChatRequest(
@@ -205,7 +206,7 @@ def split(text: str, cuts: list[int]) -> list[str]:
 
 
 @given(WORDS, st.integers(0), st.integers(8, 200), st.lists(st.integers(0), max_size=12), st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_a_text_cut_anywhere_and_repeated_by_any_length_joins_to_itself(
     text: str, cut: int, repeated: int, cuts: list[int], repeats: bool
 ) -> None:
@@ -216,7 +217,7 @@ def test_a_text_cut_anywhere_and_repeated_by_any_length_joins_to_itself(
 
 
 @given(WORDS, st.integers(0), st.integers(0, 60), st.lists(st.integers(0), max_size=12))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_a_prefilled_text_joins_to_itself(text: str, cut: int, repeated: int, cuts: list[int]) -> None:
     before = text[: cut % (len(text) + 1)]
     sent = before.rstrip()
@@ -227,7 +228,7 @@ def test_a_prefilled_text_joins_to_itself(text: str, cut: int, repeated: int, cu
 @given(
     st.text("ab \n-", max_size=60), st.text("ab \n-", max_size=60), st.lists(st.integers(0), max_size=8), st.booleans()
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_whatever_comes_only_a_repetition_is_lost_and_the_cuts_do_not_matter(
     before: str, text: str, cuts: list[int], restated: bool
 ) -> None:
@@ -239,7 +240,7 @@ def test_whatever_comes_only_a_repetition_is_lost_and_the_cuts_do_not_matter(
 
 
 @given(WORDS, st.lists(st.integers(0), max_size=12), st.integers(8, 40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_more_is_held_than_the_bound_and_one_token(text: str, cuts: list[int], bound: int) -> None:
     overlap, came, gone = Overlap(text, max_chars=bound), 0, 0
     for piece in split(text[-bound:] + text, cuts):

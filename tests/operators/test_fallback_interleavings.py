@@ -17,6 +17,7 @@ from rxlapce.operators.continuation import Continuation
 from rxlapce.operators.fallback import fallback
 from rxlapce.operators.legs import AfterCommit, FallbackPolicy, Leg, SeamWord
 from rxlapce.operators.retry import RetryPolicy, retry_stream
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import Finish, FinishKind, Reasoning, Seam, StreamToken, Text, ToolCall, Usage, UsageReport
 
 TICKS = 100_000
@@ -147,7 +148,7 @@ def read(messages: list[Recorded[StreamToken]]) -> tuple[str, bool, int]:
     st.sampled_from(AfterCommit),
     st.none() | st.integers(201, 400),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_one_end_nothing_lost_nothing_doubled_nothing_left(
     legs: list[tuple[Behaviour, bool, bool]], after: AfterCommit, cancelled_at: int | None
 ) -> None:
@@ -178,7 +179,7 @@ def test_one_end_nothing_lost_nothing_doubled_nothing_left(
     st.lists(st.tuples(behaviours, st.booleans()), min_size=1, max_size=4),
     behaviours,
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_where_a_rescue_is_possible_the_answer_is_whole(legs: list[tuple[Behaviour, bool]], last: Behaviour) -> None:
     faults = {ErrorKind.OVERLOADED, ErrorKind.TRUNCATED, ErrorKind.TIMEOUT, ErrorKind.NETWORK, ErrorKind.AUTH}
     world = World()

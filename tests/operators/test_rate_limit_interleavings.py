@@ -14,6 +14,7 @@ from rxlapce.operators.ledger import Limit, MemoryLedger, Unit
 from rxlapce.operators.limiter import RateLimiter
 from rxlapce.operators.rate_limit import rate_limit_gate
 from rxlapce.testing.ledgers import Late
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import StreamToken, Usage, UsageReport
 
 BROKEN = ProviderError(ErrorKind.NETWORK, "gone")
@@ -35,7 +36,7 @@ LIVES = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(lives=LIVES, late=st.booleans(), max_waiters=st.integers(1, 6))
 def test_over_any_interleaving_nothing_leaks_and_no_window_is_overrun(
     lives: list[tuple[int, int, int, int, str, int | None, int | None]], late: bool, max_waiters: int

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rxlapce.operators.redact_patterns import PERSONAL, SECRETS, compile_patterns
 from rxlapce.operators.redact_window import MAX_CANDIDATE_CHARS, CandidateTooLong, Fate, Window
+from rxlapce.testing.thoroughness import examples
 
 # Bounded patterns over a small alphabet, so that random text hits them, with everything that looks past a match's end.
 PATTERNS = [
@@ -54,7 +55,7 @@ def shown(decided: list[tuple[Fate, str]]) -> str:
     return "".join(text if fate is Fate.KEEP else "#" * (fate is Fate.MASK) for fate, text in decided)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(text=TEXT, cuts=st.lists(st.integers(0, 24), max_size=6))
 @pytest.mark.parametrize("patterns", PATTERNS, ids=" , ".join)
 def test_every_cut_gives_what_the_whole_text_gives(patterns: list[str], text: str, cuts: list[int]) -> None:
@@ -66,7 +67,7 @@ def test_every_cut_gives_what_the_whole_text_gives(patterns: list[str], text: st
     assert sliding.held_chars == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(text=TEXT)
 @pytest.mark.parametrize("patterns", PATTERNS, ids=" , ".join)
 def test_nothing_is_held_that_no_continuation_could_change(patterns: list[str], text: str) -> None:

@@ -16,6 +16,7 @@ from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 from rxlapce.flow import Exchange, iterate
 from rxlapce.operators.record import record
 from rxlapce.operators.replay import replay
+from rxlapce.testing.thoroughness import examples
 
 HEADER = '{"format":"rxlapce-recording","version":1,"provider":"acme","model":"m","status":200,"content_type":"t/e"}\n'
 TWO = '{"t":1.5,"b64":"YQ=="}\n{"t":4,"b64":"Yg=="}\n'
@@ -177,7 +178,7 @@ async def test_without_a_scheduler_it_plays_on_the_running_loop(tmp_path: Path) 
     await done.wait()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     reads=st.lists(st.tuples(st.integers(0, 50), st.binary(min_size=1, max_size=40)), max_size=10),
     end=st.sampled_from([None, ProviderError(ErrorKind.NETWORK, "gone")]),

@@ -19,6 +19,7 @@ from rxlapce.flow import Exchange, Receiver, Stage, connect
 from rxlapce.operators.breaker import CircuitOpen
 from rxlapce.operators.retry import HOPELESS, RetryPolicy, may_ask_again, retry_stream
 from rxlapce.operators.retry_budget import RetryBudget
+from rxlapce.testing.thoroughness import examples
 from rxlapce.tokens import (
     Finish,
     FinishKind,
@@ -201,7 +202,7 @@ def test_marbles_jitter_comes_on_top_of_retry_after() -> None:
 
 
 @given(st.integers(1, 2000), st.none() | st.floats(0, 1e6), st.floats(0, 1), st.floats(0.001, 5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_no_wait_is_shorter_than_asked_nor_none_at_all(
     failed: int, asked_s: float | None, luck: float, min_s: float
 ) -> None:

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxlapce.operators.retry_budget import RetryBudget
+from rxlapce.testing.thoroughness import examples
 
 
 def spend_all(budget: RetryBudget, now_s: float) -> int:
@@ -55,7 +56,7 @@ def test_an_outage_is_not_multiplied() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.booleans()), max_size=80), st.floats(0, 1), st.integers(0, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_in_no_window_more_is_spent_than_the_window_allows(
     steps: list[tuple[float, bool]], fraction: float, floor: int
 ) -> None:

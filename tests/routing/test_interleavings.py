@@ -18,6 +18,7 @@ from rxlapce.testing.interleaving import ALIAS, Reading, Scenario, World
 from rxlapce.testing.interleaving_checks import check
 from rxlapce.testing.interleaving_reached import reached
 from rxlapce.testing.scripted_http import Fault, Script
+from rxlapce.testing.thoroughness import examples
 
 MODELS: Final = ("openai/a", "openai/b", "anthropic/claude-3-5-haiku")
 
@@ -211,7 +212,7 @@ EVERYWHERE: Final = frozenset(
 
 
 @given(scenarios)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_one_end_nothing_lost_nothing_doubled_nothing_left(scenario: Scenario) -> None:
     note(scenario)
     check(World(scenario).run())

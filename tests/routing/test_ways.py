@@ -8,6 +8,7 @@ from rxlapce.routing.settings import RoutingSettings
 from rxlapce.routing.stages import default_way
 from rxlapce.routing.way import Way
 from rxlapce.routing.ways import Asks, Takes, Ways, matches
+from rxlapce.testing.thoroughness import examples
 
 NAMES = st.sampled_from(["fast", "a/", "a/b", "a/bc", "a/c", "b/x", "fas"])
 PATTERNS = st.one_of(NAMES, NAMES.map(lambda name: f"{name}*"), st.just("*"))
@@ -30,7 +31,7 @@ WAYS = [Way(name=f"w{number}") for number in range(4)]
 
 
 @given(earlier=TAKES, later=TAKES, request=REQUESTS)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_what_a_covered_rule_would_take_the_covering_one_takes(
     earlier: Takes, later: Takes, request: tuple[str, Exchange, Asks]
 ) -> None:

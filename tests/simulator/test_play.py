@@ -15,6 +15,7 @@ from rxlapce.simulator.play import BATCH_BYTES, play
 from rxlapce.simulator.recital import Recited as Dialect
 from rxlapce.simulator.tokenizer import seeded
 from rxlapce.simulator.wire import Part
+from rxlapce.testing.thoroughness import examples
 
 DIALECTS: tuple[Dialect, ...] = ("chat_completions", "responses", "completions", "messages", "ollama")
 LAST: dict[Dialect, bytes] = {
@@ -159,7 +160,7 @@ def test_byte_by_byte_cuts_inside_a_character() -> None:
 
 
 @given(size=st.integers(0, 50), crlf=st.booleans(), tps=st.sampled_from([0, 1000]), dialect=st.sampled_from(DIALECTS))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_splitting_changes_neither_bytes_nor_tokens_nor_time(size: int, crlf: bool, tps: int, dialect: Dialect) -> None:
     def steps(model: str) -> Iterator[Step]:
         return (step for step in recite("🦀?", model=model, dialect=dialect) if isinstance(step, Step))

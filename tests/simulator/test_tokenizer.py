@@ -4,10 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxlapce.simulator.tokenizer import count_pieces, endless, seeded, tokenize
+from rxlapce.testing.thoroughness import examples
 
 
 @given(st.text())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_pieces_join_to_the_text_and_none_is_empty(text: str) -> None:
     pieces = tokenize(text)
     assert "".join(pieces) == text

@@ -12,6 +12,7 @@ from rxlapce.errors import ConfigError
 from rxlapce.telemetry.audit_chain import Head, closed_files, sealed
 from rxlapce.telemetry.audit_verify import MAX_TOLD, as_json, files_of, verify
 from rxlapce.testing.auditing import written
+from rxlapce.testing.thoroughness import examples
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def test_where_nothing_was_written_there_is_nothing_to_check(path: Path) -> None
 
 
 @given(place=st.integers(0, 10_000), bit=st.integers(0, 7))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_no_bit_can_be_turned_without_being_found(
     lines: list[bytes], tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
 ) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from rxlapce.errors import RingCorrupt
+from rxlapce.testing.thoroughness import examples
 from rxlapce.transports import ring
 from rxlapce.transports.ring import DATA_OFFSET, RingReader, RingWriter
 
@@ -82,7 +83,7 @@ class AgainstAModel(RuleBasedStateMachine):
 
 
 TestAgainstAModel = AgainstAModel.TestCase
-TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAgainstAModel.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 
 
 def test_every_wrap_of_a_ring_of_seven_bytes_keeps_the_bytes() -> None:
@@ -185,7 +186,7 @@ def test_the_capacity_in_the_memory_is_never_believed() -> None:
     assert reader.read(100) == bytes(range(8))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     at=st.sampled_from(FIELDS),
     value=U64,
@@ -204,7 +205,7 @@ def test_no_value_in_any_field_breaks_the_reader(at: int, value: int, before: in
     assert reader.writer_closed in (True, False)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(at=st.sampled_from(FIELDS), value=U64, before=st.integers(0, 100), data=st.binary(min_size=1, max_size=200))
 def test_no_value_in_any_field_breaks_the_writer(at: int, value: int, before: int, data: bytes) -> None:
     memory, writer, reader = pair(100)

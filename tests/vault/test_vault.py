@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rxlapce.errors import ConfigError, VaultError, VaultMissing, WrongPassphrase
 from rxlapce.secret import Secret
+from rxlapce.testing.thoroughness import examples
 from rxlapce.testing.vaults import FAST, MemoryKeyring
 from rxlapce.vault import IN_KEYRING, OpenVault, OsKeyring, Vault
 from rxlapce.vault import vault as vault_module
@@ -48,7 +49,7 @@ def test_what_is_put_in_comes_out_and_is_not_in_the_file(vault_at: MakeVault, tm
     assert stat.S_IMODE((tmp_path / "vault.json").stat().st_mode) == 0o600
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.dictionaries(st.tuples(NAMES, NAMES), SECRETS, max_size=5), st.text(min_size=8, max_size=30))
 def test_any_secrets_come_out_of_the_bytes_of_a_vault(secrets: dict[tuple[str, str], str], passphrase: str) -> None:
     key = PassphraseKey(Secret(passphrase))
@@ -60,7 +61,7 @@ def test_any_secrets_come_out_of_the_bytes_of_a_vault(secrets: dict[tuple[str, s
     assert again.contents.generation == len(secrets) + 1
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), SECRETS), max_size=6))
 def test_a_vault_holds_what_a_mapping_holds(
     vault_at: MakeVault, tmp_path: Path, steps: list[tuple[bool, str, str]]

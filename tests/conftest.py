@@ -1,0 +1,5 @@
+"""What holds for all tests."""
+
+from rxlapce.testing.thoroughness import choose_profile
+
+choose_profile()
