@@ -27,6 +27,11 @@ class Feed:
         """Marks that the page has in bins, and the trace still one by one."""
         self._spans: dict[tuple[int, SpanKind, float], Span] = {}
 
+    @property
+    def counted_only(self) -> bool:
+        """Whether the page has marks only in bins that the trace keeps."""
+        return bool(self._over)
+
     def snapshot(self, now: float) -> Snapshot:
         """All of the trace, for a page that has nothing; the deltas from here on follow it."""
         trace = self._trace
@@ -104,7 +109,6 @@ class _PageBins:
         self._over: dict[int, Counts] = {}
         self._touched: set[int] = set()
         self._told: set[int] = set()
-        self._gone: list[Bin] = []
 
     def all_told(self) -> None:
         """The page has all of the trace's."""
@@ -112,19 +116,15 @@ class _PageBins:
         self._told = set(self._bins.places())
 
     def align(self) -> None:
-        """Follow the trace's bins when they have become wider: those that begin inside another are gone."""
+        """Follow the trace's bins when they have become wider; on the page each takes the place of those within it."""
         times = int(self._bins.width / self._width)
         if times == 1:
             return
         wider: dict[int, Counts] = {}
         for place, counts in self._over.items():
             wider.setdefault(place // times, Counter()).update(counts)
-        told = {place // times for place in self._told}
-        for place in self._told:
-            if place % times:
-                self._gone.append(Bin(self._bins.lane, place * self._width, (place + 1) * self._width, {}))
-        self._over, self._touched = wider, told.union(wider)
-        self._told = told
+        self._over, self._touched = wider, {place // times for place in self._told}.union(wider)
+        self._told = set(self._touched)
         self._width = self._bins.width
 
     def count(self, mark: Mark, by: int) -> None:
@@ -137,11 +137,11 @@ class _PageBins:
         self._touched.add(place)
 
     def news(self) -> list[Bin]:
-        """Those that changed since the last call, and those that are gone, empty."""
-        bins, places, gone = self._bins, self._touched, self._gone
+        """Those that changed since the last call."""
+        bins, places = self._bins, self._touched
         if bins.version != self._version:
             places = places.union(bins.changed(self._version))
             self._version = bins.version
         self._told |= places
-        self._touched, self._gone = set(), []
-        return gone + [bins.bin(place, self._over.get(place)) for place in sorted(places)]
+        self._touched = set()
+        return [bins.bin(place, self._over.get(place)) for place in sorted(places)]

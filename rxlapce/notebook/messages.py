@@ -57,8 +57,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
 class Delta(msgspec.Struct, frozen=True, tag="delta"):
     """What changed since the last message.
 
-    `marks` are new. `lanes` and `ends` are new ones. `bins` and `spans` are new, or replace the one of the same lane
-    that began at the same time (`t0`; of spans also of the same kind); a bin without counts is gone. Marks before
+    `marks` are new. `lanes` and `ends` are new ones. A bin is new, or replaces those of its lane that begin within it:
+    it came of them. A span is new, or replaces the one of its lane and kind that began at the same time. Marks before
     `kept_from` are kept no longer: bins tell of them. `totals` are all of them.
     """
 

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from rxlapce.errors import ProviderError
 from rxlapce.notebook.bins import Bins
 from rxlapce.notebook.detail import detail_of, told
 from rxlapce.notebook.items import facts
@@ -275,8 +274,3 @@ def columns(marks: list[Mark]) -> Columns:
         size=[mark.size for mark in marks],
         cause=[mark.cause for mark in marks],
     )
-
-
-def error_is_cancel(error: Exception) -> bool:
-    """Whether an error says that somebody called the stream off."""
-    return isinstance(error, ProviderError) and error.kind == "cancelled"
