@@ -4,6 +4,7 @@ IPython is not typed, and is imported when it runs already, never by us: its she
 """
 
 import sys
+from contextvars import Context
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
@@ -55,7 +56,9 @@ class Output:
 
     def update(self, bundle: Bundle) -> None:
         """Show `bundle` in its place, also after the cell has ended."""
-        self._publish(bundle, update=True)
+        # An empty context makes it a message of the cell that runs now, as IPython takes that where none is told. By
+        # its own context it would be one of the cell that made it, and what executes notebooks ignores late messages.
+        Context().run(self._publish, bundle, update=True)
 
     def _publish(self, bundle: Bundle, *, update: bool) -> None:
         found = shell()
