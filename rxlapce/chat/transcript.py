@@ -71,7 +71,7 @@ class Transcript(VerticalScroll, can_focus=True):
 
     def action_thoughts(self) -> None:
         """Fold or unfold the thoughts of the last answer that has any."""
-        for view in reversed(self.query_children(AnswerView).results()):
+        for view in reversed(list(self.query_children(AnswerView))):
             if view.shown.reasoning:
                 view.toggle_thoughts()
                 return

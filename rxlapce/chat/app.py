@@ -1,0 +1,420 @@
+"""The panel: a Textual app on a `Link`, a `Conversation` and a `History`."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+from typing import ClassVar, Final
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
+from rxlapce.chat.answer_view import AnswerView
+from rxlapce.chat.choices import chat_rows, model_rows, unlisted_notes
+from rxlapce.chat.chooser import Chooser
+from rxlapce.chat.conversation import Conversation
+from rxlapce.chat.header import Header
+from rxlapce.chat.help import Help
+from rxlapce.chat.link import WINDOW, Link, closed
+from rxlapce.chat.look import STYLES
+from rxlapce.chat.notices import notice, welcome
+from rxlapce.chat.prompt import Prompt
+from rxlapce.chat.safe import harmless
+from rxlapce.chat.session import Session
+from rxlapce.chat.transcript import Transcript
+from rxlapce.errors import ConfigError
+from rxlapce.messages import ErrorBody, ModelEntry, Unlisted
+from rxlapce.tokens import StreamToken
+
+#: Seconds between two drawings of an answer, at least; a screen that takes longer gets as long again for its keys.
+DRAW_S: Final = 0.05
+#: The figures run while nothing comes.
+TICK_S: Final = 0.25
+
+
+class ChatApp(App[None]):
+    """Ask, read, choose, copy. Everything that comes is state first (`Conversation`), and drawn by one task."""
+
+    CSS = STYLES
+    TITLE = "rxlapce chat"
+    ESCAPE_TO_MINIMIZE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", priority=True),
+        Binding("ctrl+o", "model", "Model", priority=True),
+        Binding("ctrl+n", "new", "New", priority=True),
+        Binding("ctrl+l", "chats", "Chats", priority=True),
+        Binding("ctrl+r", "connect_or_again", "Again", show=False, priority=True),
+        Binding("f1", "help", "Help", priority=True),
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+c", "copy_or_quit", "Quit", show=False, priority=True),
+        Binding("pageup", "scroll(-1)", show=False, priority=True),
+        Binding("pagedown", "scroll(1)", show=False, priority=True),
+    ]
+
+    def __init__(self, session: Session, *, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self.session = session
+        self.model = session.model
+        self.conversation = Conversation()
+        self.link = Link(self, session.where)
+        self._clock = clock
+        self._status: ConnectionStatus | None = None
+        self._status_at_s = clock()
+        self._models: tuple[ModelEntry, ...] = ()
+        self._unlisted: tuple[Unlisted, ...] = ()
+        self._chat_name: str = session.history.new_name()
+        self._asked_key: str | None = None
+        self._view: AnswerView | None = None
+        self._new = asyncio.Event()
+        self._undrawn = 0
+        self._head = Header()
+        self._transcript = Transcript()
+        self._notice = Static(id="notice")
+        self._prompt = Prompt()
+        self._was_offered = False
+        self._starting = False
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield self._head
+        yield self._transcript
+        yield self._notice
+        yield self._prompt
+        yield Footer(compact=True, show_command_palette=False)
+
+    async def on_mount(self) -> None:
+        """Connect, and begin to draw."""
+        self.theme = self.session.theme
+        await self._show_conversation()
+        self._prompt.focus()
+        self.set_interval(TICK_S, self._tick)
+        self.run_worker(self._draw(), name="draw", exit_on_error=True)
+        if self.session.simulator:
+            self.run_worker(self._simulate(), name="simulator")
+        else:
+            self.link.start()
+
+    async def on_unmount(self) -> None:
+        """Cancel what is under way, and leave the daemon."""
+        self._keep_the_end()
+        await closed(self.link)
+
+    # -- what comes from the bridge: state, and a word to who draws --------------------------------------------------
+
+    def on_status(self, status: ConnectionStatus) -> None:
+        """The connection has changed."""
+        self._status, self._status_at_s = status, self._clock()
+        if status.state is ConnectionState.CONNECTED:
+            self.link.ask_models()
+        self._new.set()
+
+    def on_models(self, models: tuple[ModelEntry, ...], unlisted: tuple[Unlisted, ...]) -> None:
+        """The models there are."""
+        self._models, self._unlisted = models, unlisted
+        self.call_later(self._offer_models)
+
+    def on_no_models(self, error: ErrorBody) -> None:
+        """The list of models has not come; one can still be typed."""
+        self._unlisted = (Unlisted(provider="the daemon", message=error.message),)
+        self.call_later(self._offer_models)
+
+    def on_token(self, token: StreamToken) -> None:
+        """A token of the answer under way; while too many are not drawn, no more are asked for."""
+        turn = self.conversation.turn
+        if turn is not None:
+            turn.add(token, self._clock())
+            self._undrawn += 1
+            if self._undrawn >= WINDOW // 2:
+                self.link.flow.close(self)
+            self._new.set()
+
+    def on_failure(self, error: ErrorBody) -> None:
+        """The answer under way has ended in an error."""
+        turn = self.conversation.turn
+        if turn is not None:
+            turn.fail(error, self._clock())
+            self._new.set()
+
+    # -- drawing ----------------------------------------------------------------------------------------------------
+
+    async def _draw(self) -> None:
+        """Draw what is new, at most 20 times a second, and leave the loop at least half of its time."""
+        while True:
+            await self._new.wait()
+            self._new.clear()
+            began = self._clock()
+            await self._draw_once()
+            await asyncio.sleep(max(DRAW_S, self._clock() - began))
+
+    async def _draw_once(self) -> None:
+        self._undrawn = 0
+        self._show_head()
+        turn, view = self.conversation.turn, self._view
+        if turn is not None and view is not None and view.is_mounted:
+            await view.sync(turn.shown(self._clock()))
+            if turn.ended and turn is self.conversation.turn:
+                self._keep_the_end()
+        self.link.flow.open(self)
+
+    def _tick(self) -> None:
+        """The times on the screen run on."""
+        connected = self._status is not None and self._status.state is ConnectionState.CONNECTED
+        if self.conversation.turn is not None or not connected:
+            self._new.set()
+
+    def _show_head(self) -> None:
+        since = self._clock() - self._status_at_s
+        self._head.show(self.model, self._status, since, simulated=self.link.simulated)
+        offers = self.session.start_simulator is not None and not self.link.simulated
+        text = "" if self._starting else notice(self._status, self.session.no_key, offers=offers)
+        self._notice.set_class(bool(text), "shown")
+        self._notice.update(Content(harmless(text)))
+        self._was_offered = bool(text) and offers
+
+    async def _show_conversation(self) -> None:
+        await self._transcript.show(self.conversation.earlier, welcome(kept=self.session.history.keeps))
+        self._prompt.remember(self.conversation.questions)
+        self._view = None
+        self._show_head()
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    async def on_prompt_sent(self, event: Prompt.Sent) -> None:
+        """Ask what was written; Enter on nothing takes what is offered."""
+        if not event.text:
+            if self._was_offered and not self._starting:
+                self.run_worker(self._simulate(), name="simulator")
+        elif self.conversation.turn is not None:
+            self.notify("An answer is under way: Esc cancels it.", severity="warning")
+        elif self.model is None:
+            self.notify("Choose a model first.", severity="warning")
+            self.action_model()
+        else:
+            self._prompt.clear()
+            await self._ask(event.text, self.model)
+
+    async def _ask(self, question: str, model: str) -> None:
+        request = self.conversation.ask(question, model, self.session.wishes, self._clock())
+        turn = self.conversation.turn
+        if turn is None:
+            raise RuntimeError("no turn was begun")
+        self._prompt.remember(self.conversation.questions)
+        self._keep(partial(self._keep_question, model, question))
+        self._view = await self._transcript.begin(question, model, turn.shown())
+        self.link.ask(request)
+        self._new.set()
+
+    def _keep_the_end(self) -> None:
+        """Put the turn to the earlier ones, cancelled if it has not ended."""
+        turn = self.conversation.turn
+        if turn is None:
+            return
+        if not turn.ended:
+            turn.fail(CANCELLED, self._clock())
+        kept = self.conversation.settle()
+        key, self._asked_key = self._asked_key, None
+        if key is not None:
+            self._keep(partial(self.session.history.answered, self._chat_name, key, kept))
+
+    def _keep_question(self, model: str, question: str) -> None:
+        self._asked_key = self.session.history.asked(self._chat_name, model, question)
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self._asked_key = None
+            self.notify(f"This conversation is not kept: {error.strerror or error}.", severity="warning")
+
+    async def _simulate(self) -> None:
+        """Start a simulator, and talk to it."""
+        if self.session.start_simulator is None:
+            return
+        self._starting = True
+        try:
+            await self.link.simulate(self.session.start_simulator)
+        except ConfigError as error:
+            self.notify(f"The simulator does not start: {harmless(str(error))}", severity="error", timeout=15)
+        else:
+            self.model = self.model or self.session.simulated_model
+        finally:
+            self._starting = False
+            self._new.set()
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys of the panel do nothing under a list or the help, but those that end it."""
+        over = len(self.screen_stack) > 1
+        return not over or action not in _UNDER
+
+    def action_cancel(self) -> None:
+        """Esc: cancel the answer under way, else change between writing and reading."""
+        if self.conversation.turn is not None:
+            self.link.cancel()
+        elif self._prompt.has_focus:
+            self._transcript.focus()
+        else:
+            self._prompt.focus()
+
+    def action_write(self) -> None:
+        """Go back to writing."""
+        self._prompt.focus()
+
+    def action_scroll(self, pages: int) -> None:
+        """Scroll the conversation, wherever one writes."""
+        scroll = self._transcript.scroll_page_down if pages > 0 else self._transcript.scroll_page_up
+        scroll(animate=False)
+
+    def action_help(self) -> None:
+        """All keys."""
+        self.push_screen(Help())
+
+    async def action_again(self) -> None:
+        """Ask the last question again, if it was not answered whole."""
+        if not self.conversation.can_ask_again:
+            self.notify("The last answer is whole, or still coming: there is nothing to ask again.")
+        elif self.model is None:
+            self.action_model()
+        else:
+            question = self.conversation.again()
+            last = self._transcript.last
+            if last is not None:
+                await last.remove()
+            await self._ask(question, self.model)
+
+    async def action_connect_or_again(self) -> None:
+        """Connect, or if there is a connection ask again."""
+        if self.link.state is ConnectionState.CONNECTED:
+            await self.action_again()
+        else:
+            self.link.reconnect()
+
+    def action_model(self) -> None:
+        """Choose the model."""
+        self.link.ask_models()
+        rows = model_rows(self._models, self._last_model())
+        notes = unlisted_notes(self._unlisted)
+        if not self._models and not notes:
+            notes = ["asking the daemon which models there are…"]
+        placeholder = "type to find, or PROVIDER/MODEL"
+        chooser = Chooser("Which model?", rows, placeholder=placeholder, notes=notes, free=True)
+        self.push_screen(chooser, self._take_model)
+
+    def _take_model(self, model: str | None) -> None:
+        self.model = model or self.model
+        self._show_head()
+
+    def _last_model(self) -> str | None:
+        if self.model is not None:
+            return self.model
+        try:
+            return self.session.history.last_model()
+        except OSError:
+            return None
+
+    def _offer_models(self) -> None:
+        """The models have come: into the list that is open, or one is opened where none is chosen."""
+        if isinstance(self.screen, Chooser) and self.screen.id == "models":
+            self.screen.refill(model_rows(self._models, self._last_model()), unlisted_notes(self._unlisted))
+        elif self.model is None and len(self.screen_stack) == 1:
+            self.action_model()
+
+    def action_chats(self) -> None:
+        """Open an earlier conversation, or delete it."""
+        history = self.session.history
+        try:
+            rows = chat_rows(history.chats(), datetime.now(UTC))
+        except OSError as error:
+            self.notify(f"The conversations cannot be read: {error.strerror or error}.", severity="error")
+            return
+        notes = [] if rows else ["none is kept yet" if history.keeps else "none is kept: --no-history"]
+        chooser = Chooser(
+            "Which conversation?", rows, placeholder="type to find", notes=notes, delete=self._delete_chat
+        )
+        self.push_screen(chooser, self._open_chat)
+
+    def _delete_chat(self, name: str) -> None:
+        try:
+            self.session.history.delete(name)
+        except OSError as error:
+            self.notify(f"It cannot be deleted: {error.strerror or error}.", severity="error")
+
+    async def _open_chat(self, name: str | None) -> None:
+        if name is None:
+            return
+        try:
+            turns = self.session.history.load(name)
+        except OSError as error:
+            self.notify(f"It cannot be read: {error.strerror or error}.", severity="error")
+            return
+        self._leave_conversation()
+        self._chat_name = name
+        self.conversation = Conversation(turns)
+        if turns:
+            self.model = turns[-1].model
+        await self._show_conversation()
+
+    async def action_new(self) -> None:
+        """Begin a new conversation; an answer under way is cancelled, and kept so."""
+        self._leave_conversation()
+        self._chat_name = self.session.history.new_name()
+        self.conversation = Conversation()
+        await self._show_conversation()
+        self._prompt.focus()
+
+    def _leave_conversation(self) -> None:
+        if self.conversation.turn is not None:
+            self.link.cancel()
+        self._keep_the_end()
+
+    def action_copy_code(self) -> None:
+        """Copy a code block; each press the one before."""
+        found = self._transcript.next_code()
+        if found is None:
+            self.notify("There is no code block to copy.")
+            return
+        number, many, block = found
+        self.copy_to_clipboard(block.code)
+        lines = block.code.count("\n") + 1
+        self.notify(f"Copied code block {number} of {many} ({block.lexer or 'text'}, {lines} lines).")
+
+    def action_copy_answer(self) -> None:
+        """Copy the last answer as it was said."""
+        last = self._transcript.last
+        if last is None or not last.shown.text:
+            self.notify("There is no answer to copy.")
+            return
+        text = harmless(last.shown.text)
+        self.copy_to_clipboard(text)
+        self.notify(f"Copied the answer ({len(text):,} characters).")
+
+    def action_copy_or_quit(self) -> None:
+        """Ctrl-C: copy what is marked; quit if nothing is."""
+        marked = self.screen.get_selected_text() or self._prompt.selected_text
+        if marked:
+            self.copy_to_clipboard(marked)
+            self.notify(f"Copied what is marked ({len(marked):,} characters).")
+        else:
+            self.exit()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the command palette (Ctrl-P) has."""
+        yield SystemCommand("Model", "Choose the model", self.action_model)
+        yield SystemCommand("New conversation", "Begin anew", self.action_new)
+        yield SystemCommand("Conversations", "Open, continue or delete an earlier one", self.action_chats)
+        yield SystemCommand("Theme", "Choose other colours", self.action_change_theme)
+        yield SystemCommand("Help", "All keys", self.action_help)
+        yield SystemCommand("Quit", "Leave", self.exit)
+
+
+#: What is not done while something lies over the panel.
+_UNDER: Final = frozenset(
+    {"cancel", "model", "new", "chats", "connect_or_again", "help", "scroll", "again", "copy_code", "copy_answer"}
+)
+CANCELLED: Final = ErrorBody(kind="cancelled", retry="never", phase="flow", message="cancelled by the panel")

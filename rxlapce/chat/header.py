@@ -1,0 +1,58 @@
+"""The line at the top: who answers, and how the panel stands to its daemon."""
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
+from rxlapce.chat.figures import seconds
+from rxlapce.chat.safe import one_line
+
+#: Seconds between the bridge's own attempts while the state is `error`.
+TRIES_AGAIN_S = 30.0
+
+_MARKS = {
+    ConnectionState.CONNECTING: "◌",
+    ConnectionState.CONNECTED: "●",
+    ConnectionState.DISCONNECTED: "○",
+    ConnectionState.ERROR: "✗",
+}
+
+
+class Header(Horizontal):
+    """One line; `show` is called at each change, and each second while there is no connection."""
+
+    def __init__(self) -> None:
+        super().__init__(id="bar")
+        self._who = Static(id="who")
+        self._link = Static(id="link")
+
+    def compose(self) -> ComposeResult:
+        """The model on the left, the connection on the right."""
+        yield self._who
+        yield self._link
+
+    def show(self, model: str | None, status: ConnectionStatus | None, since_s: float, *, simulated: bool) -> None:
+        """`since_s`: how long the connection has been as `status` tells, in seconds."""
+        who = Content.styled("rxlapce chat", "bold")
+        if model:
+            who += Content.styled("  with ", "$text-muted") + Content(one_line(model, 80))
+        if simulated or (model or "").startswith("simulator/"):
+            who += Content.styled("  SIMULATOR: no real model answers", "$text-warning bold")
+        self._who.update(who)
+        state = ConnectionState.CONNECTING if status is None else status.state
+        self._link.set_classes(state.value)
+        self._link.update(Content(f"{_MARKS[state]} {described(status, since_s)}"))
+
+
+def described(status: ConnectionStatus | None, since_s: float) -> str:
+    """The connection in a few words."""
+    if status is None or status.state is ConnectionState.CONNECTING:
+        return "connecting" if since_s < 1 else f"connecting, {seconds(since_s)}"
+    if status.state is ConnectionState.CONNECTED:
+        return "connected" if status.transport != "socket" else "connected (socket)"
+    if status.state is ConnectionState.DISCONNECTED:
+        return f"disconnected for {seconds(since_s)}, looking (Ctrl-R: now)"
+    left = TRIES_AGAIN_S - since_s % TRIES_AGAIN_S
+    return f"error, tries again in {left:.0f} s (Ctrl-R: now)"

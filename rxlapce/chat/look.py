@@ -1,0 +1,38 @@
+"""How the panel looks: Textual's style sheet. Colours are a theme's; what they say is said in words too."""
+
+from typing import Final
+
+STYLES: Final = """
+Screen { layout: vertical; }
+#bar { height: 1; background: $panel; color: $foreground; padding: 0 1; }
+#bar > #who { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+#bar > #link { width: auto; max-width: 60%; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+#link.connected { color: $text-success; }
+#link.connecting { color: $text-warning; }
+#link.disconnected, #link.error { color: $text-error; }
+#transcript { height: 1fr; padding: 0 1; scrollbar-gutter: stable; }
+#transcript:focus { background-tint: $foreground 3%; }
+#welcome { width: 100%; height: auto; padding: 1 2; }
+#earlier { color: $text-muted; padding: 0 1; }
+#notice { height: auto; max-height: 50%; border: round $warning; padding: 0 1; margin: 0 1; display: none; }
+#notice.shown { display: block; }
+Prompt { height: auto; min-height: 3; max-height: 33%; border: round $border-blurred; padding: 0 1; }
+Prompt:focus { border: round $primary; }
+AnswerView { height: auto; margin: 0 0 1 0; }
+AnswerView > .question { width: 1fr; border-left: thick $primary; padding: 0 1; margin: 0 0 1 0; text-style: bold; }
+AnswerView > Collapsible { background: transparent; border: none; padding: 0 0 0 1; margin: 0; display: none; }
+AnswerView > Collapsible > Contents { padding: 0 0 1 3; }
+AnswerView .thoughts { color: $text-muted; text-style: italic; }
+AnswerView > Markdown { padding: 0 1; margin: 0; display: none; max-width: 110; }
+AnswerView > .calls { height: auto; display: none; }
+AnswerView > .seams { color: $text-warning; padding: 0 1; display: none; }
+AnswerView > .error { border: round $error; padding: 0 1; display: none; height: auto; max-width: 110; }
+AnswerView > .figures { color: $text-muted; padding: 0 1; }
+CallCard { height: auto; border: round $secondary; padding: 0 1; max-width: 110; }
+MarkdownFence { border-left: outer $panel; }
+MarkdownFence.copied { border-left: outer $success; }
+Chooser, Help { align: center middle; }
+#chooser, #help { width: 90%; max-width: 100; height: 80%; border: round $primary; background: $surface; padding: 0 1; }
+#chooser > OptionList { height: 1fr; background: transparent; border: none; margin: 1 0 0 0; }
+#help > Static { height: auto; }
+"""
