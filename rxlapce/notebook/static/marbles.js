@@ -61,7 +61,7 @@ function size(bytes) {
 /** What the sizes of a lane count: bytes, or characters of text. */
 function sizeWords(shape, amount) {
   if (shape === "bytes" || shape === "frames" || shape === "events") return size(amount);
-  return plural(amount, "char");
+  return amount < 10_000 ? plural(amount, "char") : `${three(amount / 1e3)}k chars`;
 }
 
 /** Steps a clock is read in: 1, 2, 5 in powers of ten below a minute, then those of minutes and hours. */
@@ -133,6 +133,10 @@ export class Marks {
     return slot < this.capacity ? slot : slot - this.capacity;
   }
 
+  next(slot) {
+    return slot + 1 < this.capacity ? slot + 1 : 0;
+  }
+
   push(seq, t, row, kind, label, bytes, cause) {
     if (this.length === this.capacity) this.dropOldest();
     const at = this.slot(this.length);
@@ -149,7 +153,7 @@ export class Marks {
 
   dropOldest() {
     this.label[this.head] = "";
-    this.head = this.slot(1);
+    this.head = this.next(this.head);
     this.length -= 1;
   }
 
@@ -315,7 +319,7 @@ export class Store {
   rate(now) {
     const row = this.rows.at(-1);
     if (!row) return 0;
-    if (!this.live) return row.marks / Math.max(row.end?.t ?? this.now, 1e-9);
+    if (!this.live) return row.marks / Math.max(row.end?.t ?? now, 1e-9);
     const first = this.history.find((one) => one.now > now - 1);
     const before = this.history[Math.max(0, this.history.indexOf(first) - 1)];
     if (!first || !before || first === before) return first ? row.marks / Math.max(now, 0.1) : 0;
@@ -328,11 +332,12 @@ export class Store {
     return { stalls: spans.length, longest: Math.max(0, ...spans.map((span) => (span.t1 ?? now) - span.t0)) };
   }
 
-  /** Until when there is something to see. */
+  /** Until when there is something to see: a kernel's clock runs on after the end. */
   until(now) {
+    if (this.live) return now;
     const newest = this.marks.length ? this.marks.t[this.marks.slot(this.marks.length - 1)] : 0;
-    const ends = this.rows.map((row) => row.end?.t ?? 0);
-    return Math.max(newest, ...ends, this.live ? now : 0) || now;
+    const ends = this.rows.map((row) => Math.max(row.end?.t ?? 0, row.bins.at(-1)?.t1 ?? 0, row.spans.at(-1)?.t1 ?? 0));
+    return Math.max(newest, ...ends) || now;
   }
 
   /** Of `seq` and what it came from, and of what came from it: slots, in pairs of cause and effect, at most `most`. */
@@ -450,21 +455,22 @@ export function isDark(body = document.body) {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
+/** What else has a colour of its own; rxlapce/notebook/palette.py has them all. */
+const TINTS = ["ground", "ink", "muted", "line", "stall", "paused", "completed", "failed", "cancelled"];
+
 /** The palette's colours for dark or light: those of the kinds by number, the others by name. */
 class Theme {
   constructor(palette, dark) {
     const colour = (name) => palette[name]?.[dark ? "dark" : "light"] ?? (dark ? "#ccc" : "#444");
     this.dark = dark;
     this.kinds = KINDS.map(colour);
-    for (const name of ["ink", "muted", "grid", "paper", "warn", "error"]) this[name] = colour(name);
+    for (const name of TINTS) this[name] = colour(name);
   }
 
   /** For the style sheet: the words beside the canvas wear the same colours. */
   dress(element) {
     element.dataset.theme = this.dark ? "dark" : "light";
-    for (const name of ["ink", "muted", "grid", "paper", "warn", "error"]) {
-      element.style.setProperty(`--rxm-${name}`, this[name]);
-    }
+    for (const name of TINTS) element.style.setProperty(`--rxm-${name}`, this[name]);
   }
 }
 
@@ -474,21 +480,26 @@ const LANE_PX = 50;
 const LINE_PX = 20; // of a lane, from its top to its line
 const AXIS_PX = 24;
 const COLUMN_PX = 3;
+/** Of all lanes together: with many lanes the columns are wider, and a frame draws no more. */
+const MOST_CELLS = 2_500;
 const BAR_PX = 30;
 const MOST_RADIUS = 6.5;
-/** From so many marks in one column on it is a bar. */
-const CROWD = 3;
+const LEAST_RADIUS = 2.5;
+const PILE_RADIUS = 4;
+/** So many marks in one column are still drawn one by one, if there is nothing beside them. */
+const PILE = 4;
 const DIMMED = 0.12;
 const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
 /** How many of which kind fall into each column of each lane: so much is drawn, however many marks there are. */
 class Columns {
   fit(rows, width, window) {
-    this.perSecond = width / window.span / COLUMN_PX;
+    this.wide = Math.max(COLUMN_PX, Math.ceil((rows * width) / MOST_CELLS));
+    this.perSecond = width / window.span / this.wide;
     // They stand still in time, so that a bar slides with it instead of changing as marks cross a border.
     this.before = Math.floor(window.t0 * this.perSecond);
-    this.shift = (window.t0 * this.perSecond - this.before) * COLUMN_PX;
-    this.across = Math.ceil(width / COLUMN_PX) + 2;
+    this.shift = (window.t0 * this.perSecond - this.before) * this.wide;
+    this.across = Math.ceil(width / this.wide) + 2;
     const cells = rows * this.across;
     if (!this.total || this.total.length < cells) {
       this.total = new Float32Array(cells);
@@ -506,7 +517,16 @@ class Columns {
   }
 
   x(column) {
-    return column * COLUMN_PX - this.shift;
+    return column * this.wide - this.shift;
+  }
+
+  /** Whether nothing is so near to a cell that a pile would touch it. */
+  alone(cell, column) {
+    const reach = Math.ceil((2 * PILE_RADIUS) / this.wide);
+    for (let near = Math.max(0, column - reach); near <= Math.min(this.across - 1, column + reach); near += 1) {
+      if (near !== column && this.total[cell - column + near] > 0) return false;
+    }
+    return true;
   }
 
   /** Only `n` of marks that are kept no longer are known; of others the slot, too. */
@@ -547,7 +567,7 @@ class Painter {
     this.hatches.clear();
   }
 
-  static line(row) {
+  line(row) {
     return AXIS_PX + row * LANE_PX + LINE_PX;
   }
 
@@ -558,10 +578,10 @@ class Painter {
     Object.assign(this, { store, window, now, chosen });
     this.drawn = 0;
     this.axis();
-    store.rows.forEach((row, at) => this.lane(row, Painter.line(at)));
+    store.rows.forEach((row, at) => this.lane(row, this.line(at)));
     this.gather();
-    store.rows.forEach((_, at) => this.marksOf(at, Painter.line(at)));
-    store.rows.forEach((row, at) => this.endOf(row, Painter.line(at)));
+    store.rows.forEach((_, at) => this.marksOf(at, this.line(at)));
+    store.rows.forEach((row, at) => this.endOf(row, this.line(at)));
     if (focus) this.focus(focus);
   }
 
@@ -577,7 +597,7 @@ class Painter {
     for (const { t, words } of ticks(this.window.t0, this.window.t1, Math.min(1, 90 / this.width))) {
       if (t < 0) continue;
       const x = Math.round(this.x(t)) + 0.5;
-      c.strokeStyle = this.theme.grid;
+      c.strokeStyle = this.theme.line;
       c.lineWidth = 1;
       c.beginPath();
       c.moveTo(x, AXIS_PX - 5);
@@ -612,45 +632,48 @@ class Painter {
     if (to < 0 || from > this.width || to - from < 1) return;
     const c = this.context;
     const [left, right] = [Math.max(0, from), Math.min(this.width, to)];
-    const paused = kind === "paused";
     c.save();
     c.translate(from, 0); // the hatching moves with the time, instead of shimmering under it
-    c.fillStyle = this.hatch(paused);
+    c.fillStyle = this.hatch(kind);
     c.fillRect(left - from, y - 13, right - left, 26);
     c.restore();
+    c.fillStyle = this.theme[kind];
+    for (const x of t1 === null ? [from] : [from, to]) c.fillRect(Math.round(x) - 1, y - 13, 1, 26);
     c.font = "600 10.5px system-ui, sans-serif";
     c.textAlign = "center";
     c.textBaseline = "middle";
-    const words = `${paused ? "paused" : "stall"} ${duration(until - t0)}`;
-    const wide = c.measureText(words).width + 8;
-    if (wide < right - left) {
+    const long = duration(until - t0);
+    const words = [`${kind} ${long}`, long].find((one) => c.measureText(one).width + 8 < right - left);
+    if (words) {
+      const wide = c.measureText(words).width + 8;
       const middle = (left + right) / 2;
-      c.fillStyle = this.theme.paper;
+      c.fillStyle = this.theme.ground;
       c.fillRect(middle - wide / 2, y - 7, wide, 14);
-      c.fillStyle = paused ? this.theme.muted : this.theme.warn;
+      c.fillStyle = this.theme[kind];
       c.fillText(words, middle, y + 0.5);
     }
     this.drawn += 1;
   }
 
-  hatch(paused) {
-    if (this.hatches.has(paused)) return this.hatches.get(paused);
+  hatch(kind) {
+    if (this.hatches.has(kind)) return this.hatches.get(kind);
+    const rising = kind === "stall";
     const side = Math.round(6 * this.ratio);
     const tile = new OffscreenCanvas(side, side);
     const c = tile.getContext("2d");
-    c.strokeStyle = paused ? this.theme.muted : this.theme.warn;
+    c.strokeStyle = this.theme[kind];
     c.globalAlpha = 0.6;
     c.lineWidth = 1.2 * this.ratio;
     c.lineCap = "square";
     c.beginPath();
     for (const shift of [-side, 0, side]) {
-      c.moveTo(shift, paused ? 0 : side);
-      c.lineTo(shift + side, paused ? side : 0);
+      c.moveTo(shift, rising ? side : 0);
+      c.lineTo(shift + side, rising ? 0 : side);
     }
     c.stroke();
     const pattern = this.context.createPattern(tile, "repeat");
     pattern.setTransform(new DOMMatrix().scale(1 / this.ratio));
-    this.hatches.set(paused, pattern);
+    this.hatches.set(kind, pattern);
     return pattern;
   }
 
@@ -689,18 +712,42 @@ class Painter {
     let waiting = null; // a mark whose label waits for how much room there is
     for (let column = 0; column < columns.across; column += 1) {
       const cell = offset + column;
-      const n = columns.total[cell];
-      if (n === 0) continue;
-      const slots = [...new Set([columns.first[cell], columns.last[cell]])];
-      const alone = n < CROWD && slots.every((slot) => slot >= 0);
-      const x = alone ? this.x(this.store.marks.t[slots[0]]) : columns.x(column);
+      if (columns.total[cell] === 0) continue;
+      const slots = this.few(cell, column, radius);
+      const x = slots ? this.x(this.store.marks.t[slots[0]]) : columns.x(column);
       if (waiting) this.label(waiting, y, x - waiting.x - radius);
-      waiting = null;
-      if (!alone) this.bar(cell, columns.x(column), y);
-      else for (const slot of slots) this.marble(slot, this.x(this.store.marks.t[slot]), y, radius);
-      if (alone && slots.length === 1) waiting = { slot: slots[0], x };
+      waiting = slots?.length === 1 ? { slot: slots[0], x } : null;
+      if (slots) this.pile(slots, y, radius);
+      else this.bar(cell, columns.x(column), y);
     }
     if (waiting) this.label(waiting, y, this.width - waiting.x);
+  }
+
+  /** The marks of a cell, if they are few enough to be drawn one by one; else null. */
+  few(cell, column, radius) {
+    const { total, first, last } = this.columns;
+    const n = total[cell];
+    if (n > PILE || first[cell] < 0) return null;
+    if (!this.columns.alone(cell, column)) {
+      if (n > 2 || radius === LEAST_RADIUS) return null; // among bars, a bar
+      return n === 1 ? [first[cell]] : [first[cell], last[cell]];
+    }
+    const { marks } = this.store;
+    const slots = [];
+    for (let slot = first[cell]; slots.length < n; slot = marks.next(slot)) {
+      if (marks.row[slot] === marks.row[first[cell]]) slots.push(slot);
+    }
+    return slots;
+  }
+
+  /** What came at once, as several tokens do in one read, lies one upon the other. */
+  pile(slots, y, radius) {
+    const { t } = this.store.marks;
+    const upright = slots.length > 1 && this.x(t[slots.at(-1)]) - this.x(t[slots[0]]) < radius;
+    const r = upright ? PILE_RADIUS : Math.max(radius, slots.length === 1 ? 3 : 0);
+    slots.forEach((slot, at) => {
+      this.marble(slot, this.x(t[slot]), upright ? y + (at - (slots.length - 1) / 2) * (2 * r + 0.5) : y, r);
+    });
   }
 
   /** Marbles of a lane are of one size: as large as there is room for on the average. */
@@ -708,10 +755,10 @@ class Painter {
     let [marks, used] = [0, 0];
     for (let cell = offset; cell < offset + this.columns.across; cell += 1) {
       if (this.columns.total[cell] > 0) used += 1;
-      marks += Math.min(CROWD, this.columns.total[cell]);
+      marks += Math.min(2, this.columns.total[cell]);
     }
     if (!used) return MOST_RADIUS;
-    return Math.min(MOST_RADIUS, Math.max(2.5, (this.width / marks) * 0.42));
+    return Math.min(MOST_RADIUS, Math.max(LEAST_RADIUS, (this.width / marks) * 0.42));
   }
 
   dim(kind) {
@@ -723,7 +770,7 @@ class Painter {
     const kind = this.store.marks.kind[slot];
     c.globalAlpha = this.dim(kind);
     c.fillStyle = this.theme.kinds[kind];
-    c.strokeStyle = this.theme.paper;
+    c.strokeStyle = this.theme.ground;
     c.lineWidth = 1;
     c.beginPath();
     c.arc(x, y, radius, 0, 2 * Math.PI);
@@ -744,7 +791,7 @@ class Painter {
       const part = (height * n) / total[cell];
       c.globalAlpha = this.dim(kind);
       c.fillStyle = this.theme.kinds[kind];
-      c.fillRect(x, top, COLUMN_PX, part);
+      c.fillRect(x, top, this.columns.wide, part);
       top += part;
       this.drawn += 1;
     }
@@ -755,10 +802,10 @@ class Painter {
   label({ slot, x }, y, room) {
     const c = this.context;
     c.font = `11px ${MONO}`;
-    const text = this.store.marks.label[slot];
+    const text = this.store.marks.label[slot].trim();
     const letter = c.measureText("m").width;
     const fitting = Math.floor((room + 4) / letter);
-    if (!text || fitting < Math.min(3, text.length)) return;
+    if (!text || fitting < Math.min(6, text.length)) return; // a letter or two would only be dirt
     c.globalAlpha = this.dim(this.store.marks.kind[slot]);
     c.fillStyle = this.theme.ink;
     c.textAlign = "left";
@@ -775,7 +822,7 @@ class Painter {
     const x = this.x(end.t);
     if (x < -10 || x > this.width + 10) return;
     const failed = end.outcome === "failed";
-    c.strokeStyle = failed ? this.theme.error : this.theme.ink;
+    c.strokeStyle = this.theme[end.outcome];
     c.lineWidth = failed ? 2.5 : 2;
     c.setLineDash(end.outcome === "cancelled" ? [3, 3] : []);
     c.beginPath();
@@ -791,8 +838,8 @@ class Painter {
     c.stroke();
     c.setLineDash([]);
     this.drawn += 1;
-    if (end.error) this.besideEnd(end.error, x, y - 15, this.theme.error);
-    else if (end.outcome === "cancelled") this.besideEnd("cancelled", x, y - 15, this.theme.muted);
+    if (end.error) this.besideEnd(end.error, x, y - 15, this.theme.failed);
+    else if (end.outcome === "cancelled") this.besideEnd("cancelled", x, y - 15, this.theme.cancelled);
   }
 
   /** To the left, where an end at the right edge has its room; over what is there, so on paper. */
@@ -805,7 +852,7 @@ class Painter {
     const left = x + 8 + wide < this.width ? x + 8 : x - 8 - wide;
     c.textAlign = "left";
     c.textBaseline = "middle";
-    c.fillStyle = this.theme.paper;
+    c.fillStyle = this.theme.ground;
     c.globalAlpha = 0.85;
     c.fillRect(left - 3, y - 7, wide + 6, 14);
     c.globalAlpha = 1;
@@ -817,7 +864,7 @@ class Painter {
   focus({ slot, pairs }) {
     const c = this.context;
     const { marks } = this.store;
-    const place = (at) => [this.x(marks.t[at]), Painter.line(marks.row[at])];
+    const place = (at) => [this.x(marks.t[at]), this.line(marks.row[at])];
     c.strokeStyle = this.theme.ink;
     c.lineWidth = 1.5;
     c.globalAlpha = 0.75;
@@ -1162,6 +1209,7 @@ class Diagram {
     this.model = model;
     this.el = el;
     this.store = new Store();
+    this.store.title = model.get("title") ?? "";
     this.window = new TimeWindow();
     this.details = new Map(); // the answers of the kernel, by seq
     this.hover = null;
@@ -1207,6 +1255,8 @@ class Diagram {
     foot.append(this.legend.element, make("span", "rxm-hint", "drag: move · click, then wheel: zoom · double click: all"));
     this.root = make("div", "rxm");
     this.root.append(this.header.element, this.noticeLine, body, foot, this.tip.element, this.aloud);
+    // The room that it will take, so that the notebook does not jump when the first message comes.
+    this.root.style.minHeight = `${this.model.get("height") ?? 0}px`;
     this.root.diagram = this; // for tests, and for the curious
     this.el.append(this.root);
   }
@@ -1308,6 +1358,8 @@ class Diagram {
     this.notice("");
     this.lose(false);
     this.store.snapshot(message);
+    this.root.dataset.told = ""; // from here on the static form beside it is in the way: its style sheet looks for this
+    this.root.style.minHeight = "";
     this.lead = -Infinity;
     this.told.deltas = 0;
     this.hearClock();
@@ -1369,7 +1421,7 @@ class Diagram {
   // --- drawing
 
   now() {
-    if (!this.store.live) return this.store.now;
+    if (!this.store.live) return this.store.until(this.store.now);
     if (this.gone) return this.stoppedAt;
     return Math.max(0, performance.now() / 1000 + (Number.isFinite(this.lead) ? this.lead : -performance.now() / 1000));
   }
@@ -1565,7 +1617,8 @@ class Diagram {
     if (slot < 0) return { title: "kept no longer", lines: ["It has left the window that is kept."] };
     const kind = marks.kind[slot];
     const before = this.neighbour(slot, -1);
-    const after = before >= 0 ? `, ${duration(marks.t[slot] - marks.t[before])} after the one before` : "";
+    const gap = before >= 0 ? marks.t[slot] - marks.t[before] : NaN;
+    const after = gap < 5e-7 ? ", with the one before" : gap >= 0 ? `, ${duration(gap)} after the one before` : "";
     const textual = row.shape === "tokens" || !["bytes", "event"].includes(KINDS[kind]);
     const lines = [`at ${precise(marks.t[slot], this.window.span)}${after}`];
     if (marks.size[slot]) lines.push(textual ? plural(marks.size[slot], "char") : size(marks.size[slot]));
@@ -1637,7 +1690,7 @@ class Diagram {
     if (t < this.window.t0 || t > this.window.t1) this.window.pan(t - (this.window.t0 + this.window.t1) / 2, this.until());
     const row = marks.row[slot];
     this.tip.pinned = false;
-    this.look({ seq: marks.seq[slot], row, x: this.window.x(t, this.painter.width), y: Painter.line(row) });
+    this.look({ seq: marks.seq[slot], row, x: this.window.x(t, this.painter.width), y: this.painter.line(row) });
     say(this.aloud, `${this.store.rows[row].name}, ${kindWords(KINDS[marks.kind[slot]])} ${marks.label[slot]}, at ${duration(t)}`);
   }
 }

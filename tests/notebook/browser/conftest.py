@@ -1,0 +1,58 @@
+"""A page with a diagram, in a real browser; and a real JupyterLab for it."""
+
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import pytest
+import pytest_asyncio
+
+from rxlapce.testing.browser import browser, missing
+from rxlapce.testing.diagram_page import DiagramPage
+
+if TYPE_CHECKING:  # of the test group `notebook`, which is not always installed
+    from playwright.async_api import Browser
+
+HARNESS: Final = Path(__file__).with_name("harness.js")
+
+
+def need(*packages: str) -> None:
+    """Skip a test on a machine that lacks what it needs. A run that must cover it may not pass by skipping."""
+    if reason := missing(*packages):
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+class Open(Protocol):
+    """Opens a page with a diagram; `options` are those of the browser's context."""
+
+    async def __call__(self, **options: Any) -> DiagramPage: ...  # of playwright's `new_context`
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncGenerator["Browser"]:
+    need()
+    async with browser() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def opened(chromium: "Browser") -> AsyncGenerator[Open]:
+    pages: list[DiagramPage] = []
+
+    async def open_page(**options: Any) -> DiagramPage:
+        context = await chromium.new_context(viewport={"width": 900, "height": 500}, **options)
+        page = DiagramPage(await context.new_page(), HARNESS)
+        pages.append(page)
+        await page.start()
+        return page
+
+    yield open_page
+    for page in pages:
+        await page.page.context.close()
+        assert page.errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def diagram(opened: Open) -> DiagramPage:
+    return await opened()
