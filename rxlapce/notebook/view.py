@@ -13,9 +13,10 @@ from rxlapce.notebook import cells
 from rxlapce.notebook.marks import Outcome
 from rxlapce.notebook.probing import TraceProbes
 from rxlapce.notebook.pump import Pump
-from rxlapce.notebook.svg import svg_of, words_of
+from rxlapce.notebook.svg import svg_of
 from rxlapce.notebook.trace import Trace
 from rxlapce.notebook.widget import Page, can_be_live
+from rxlapce.notebook.words import words_of
 from rxlapce.tokens import Text
 
 #: The static form stays out of sight while the live one beside it, in the same output, is drawn.
@@ -111,7 +112,7 @@ class View:
         return {**(page.bundle if page is not None else {}), **self._still()}
 
     def __repr__(self) -> str:
-        return words_of(self.trace)
+        return words_of(self.trace, self._probes.now())
 
     def _still(self) -> cells.Bundle:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
