@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rxlapce.notebook.bins import Counts
-from rxlapce.notebook.marks import Mark, Span
+from rxlapce.notebook.marks import Mark, MarkKind, Span
 from rxlapce.notebook.trace import Trace
 
 #: Columns of all lanes together, and of one lane.
@@ -14,23 +14,33 @@ _MOST_COLUMNS: Final = 160
 _FEWEST_COLUMNS: Final = 8
 #: Marks that are drawn one by one in a column: with more, there is a bar.
 _SINGLE: Final = 2
+#: Kinds that turn the meaning of what is around them: drawn one by one also over a bar.
+_NOTABLE: Final = (MarkKind.FINISH, MarkKind.SEAM)
+#: The fullest column of a lane with few marks is no full bar.
+_FULL: Final = 12
 #: Spans that are drawn, of all lanes together: the longest ones.
 _SPANS: Final = 120
 
 
 @dataclass(slots=True)
 class Column:
-    """A while of one lane: how many of which kind passed, and which, if they were few."""
+    """A while of one lane: how many of which kind passed, and which, if they were few.
+
+    Where they were too many to be drawn one by one it is `crowded`: then `marks` has the first ones only.
+    """
 
     t0: float
     t1: float
     counts: Counts = field(default_factory=Counter[str])
     marks: list[Mark] = field(default_factory=list[Mark])
+    notable: list[Mark] = field(default_factory=list[Mark])
     crowded: bool = False
 
     def put(self, mark: Mark) -> None:
         """One more mark."""
         self.counts[mark.kind] += 1
+        if mark.kind in _NOTABLE and len(self.notable) < _SINGLE:
+            self.notable.append(mark)
         if len(self.marks) < _SINGLE:
             self.marks.append(mark)
         else:
@@ -46,7 +56,7 @@ class Layout:
     """Of each lane those that are not empty, in the order of time."""
     spans: list[Span]
     most: int
-    """The count of the fullest crowded column."""
+    """What a bar of full height counts."""
 
 
 def lay_out(trace: Trace, now: float) -> Layout:
@@ -73,7 +83,7 @@ def lay_out(trace: Trace, now: float) -> Layout:
     ordered = [[lane[place] for place in sorted(lane)] for lane in columns]
     crowded = [column.counts.total() for lane in ordered for column in lane if column.crowded]
     spans = sorted(trace.spans(now), key=lambda span: (span.t1 or now) - span.t0, reverse=True)[:_SPANS]
-    return Layout(until, ordered, spans, max(crowded, default=1))
+    return Layout(until, ordered, spans, max([*crowded, _FULL]))
 
 
 def until_of(trace: Trace, now: float) -> float:

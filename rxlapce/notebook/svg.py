@@ -17,15 +17,16 @@ from rxlapce.notebook.words import counted, kind_words, summary_of, total_words
 
 _WIDTH: Final = 960
 _LEFT: Final = 128
-_RIGHT: Final = 122
-_LANE: Final = 46
+_RIGHT: Final = 130
+_LANE: Final = 48
 _HEAD: Final = 46
 _RADIUS: Final = 5.0
 _TICKS: Final = 9
 #: Of monospaced text of 10 px, a character; and what stands at both sides of a label.
 _CHAR: Final = 6.1
 _AIR: Final = 6.0
-_FEWEST_CHARS: Final = 2
+#: Of a label that is cut: less of it says nothing.
+_FEWEST_CHARS: Final = 5
 _SMALL_CHARS: Final = 7.2
 _NAME_CHARS: Final = 15
 _TITLE_CHARS: Final = 60
@@ -90,7 +91,7 @@ class _Drawing:
 
     def y(self, lane: int) -> float:
         """The line of a lane."""
-        return self.top + _LANE * lane + 17
+        return self.top + _LANE * lane + 22
 
     def head(self) -> str:
         title = _cut(escaped(self.trace.title, {}), _TITLE_CHARS)
@@ -121,12 +122,12 @@ class _Drawing:
             f'<path class="line" d="M{_LEFT} {y}H{self.x(last):.1f}"/>'
             f"{self.marks(columns, lane.shape, y)}"
             f"{''.join(self.end(end, y) for end in ends)}"
-            f"{_text(_WIDTH - _RIGHT + 14, y + 4, total_words(self.trace, number), 'small')}"
+            f"{_text(_WIDTH - _RIGHT + 22, y + 4, total_words(self.trace, number), 'small')}"
         )
 
     def marks(self, columns: list[Column], shape: str, y: float) -> str:
         bars = [self.bar(column, y) for column in columns if column.crowded]
-        singles = [mark for column in columns if not column.crowded for mark in column.marks]
+        singles = [mark for column in columns for mark in (column.notable if column.crowded else column.marks)]
         taken = [self.x(column.t1) for column in columns if column.crowded]
         labels = self.labels(singles, taken, y)
         return "".join(bars) + "".join(self.mark(mark, y) for mark in singles) + "".join(labels)
@@ -145,10 +146,10 @@ class _Drawing:
         for (x, label), following in zip(places, [*(x for x, _ in places[1:]), edge], strict=False):
             left = max(x - _RADIUS, free)
             fit = int((following - _RADIUS - _AIR - left) / _CHAR)
-            said = _cut(label, fit) if fit >= _FEWEST_CHARS else ""
-            if said.strip("… "):
+            said = label if _cells(label) <= fit else _cut(label, fit) if fit >= _FEWEST_CHARS else ""
+            if said:
                 free = left + _cells(said) * _CHAR + _AIR
-                yield _text(left, y + 20, said, "label")
+                yield _text(left, y + 22, said, "label")
 
     def bar(self, column: Column, y: float) -> str:
         """How many passed: higher for more, stacked by kind, most of it for the most frequent one."""
@@ -169,13 +170,13 @@ class _Drawing:
         short, wide = duration(t1 - span.t0), max(1.0, x1 - x0)
         fits = wide > len(short) * _SMALL_CHARS
         return (
-            f'<g>{_title(words)}<path class="span" fill="var(--{span.kind})" d="{_box(x0, y - 14, wide, 28)}"/>'
-            f'<path class="hatch" stroke="var(--{span.kind})" d="{_hatch(x0, x1, y - 14, y + 14)}"/>'
-            f"{_text((x0 + x1) / 2, y - 18, short, 'small', 'middle') if fits else ''}</g>"
+            f'<g>{_title(words)}<path class="span" fill="var(--{span.kind})" d="{_box(x0, y - 12, wide, 24)}"/>'
+            f'<path class="hatch" stroke="var(--{span.kind})" d="{_hatch(x0, x1, y - 12, y + 12)}"/>'
+            f"{_text((x0 + x1) / 2, y - 15, short, 'small', 'middle') if fits else ''}</g>"
         )
 
     def end(self, end: LaneEnd, y: float) -> str:
-        x = self.x(end.t)
+        x = self.x(end.t) + _RADIUS + 2  # beside the mark that came with it
         said = f": {escaped(end.error, {})}" if end.error else ""
         words = _title(f"{end.outcome} at {duration(end.t)}{said}")
         return f'<path class="end" stroke="var(--{end.outcome})" d="{_end_shape(end.outcome, x, y)}">{words}</path>'

@@ -32,7 +32,8 @@ def total_words(trace: Trace, lane: int) -> str:
         return f"{total.marks:,}"
     kind = next((mark.kind for mark in reversed(trace.kept) if mark.lane == lane), None)
     in_bytes = kind in (MarkKind.BYTES, MarkKind.EVENT)
-    return f"{total.marks:,} · {amount(total.size) if in_bytes else f'{total.size:,} chars'}"
+    chars = f"{total.size:,}" if total.size < 10_000 else f"{total.size / 1_000:,.1f}k"
+    return f"{total.marks:,} · {amount(total.size) if in_bytes else f'{chars} chars'}"
 
 
 def summary_of(trace: Trace, now: float, *, titled: bool = True) -> str:
