@@ -8,7 +8,7 @@ from textual.widgets import Collapsible, Markdown, Static
 
 from rxlapce.answer import WholeCall
 from rxlapce.chat.advice import advice
-from rxlapce.chat.figures import figures, thought
+from rxlapce.chat.figures import figures, short, thought
 from rxlapce.chat.safe import harmless
 from rxlapce.chat.turns import Shown, Standing
 from rxlapce.messages import ErrorBody
@@ -101,7 +101,7 @@ class AnswerView(Vertical):
         await self._show_calls(shown)
         self._seams.show("\n".join(f"↻ {seam}" for seam in shown.seams))
         self._error.show(told(shown.error) if shown.error and shown.standing is Standing.FAILED else "")
-        self._figures.show(f"{shown.model or self._model} · {figures(shown)}".rstrip(" ·"))
+        self._figures.show(f"{short(self._model)} · {figures(shown)}".rstrip(" ·"))
 
     def _show_thoughts(self, shown: Shown) -> None:
         self._folded.display = bool(shown.reasoning)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
 from typing import ClassVar, Final
 
@@ -20,8 +19,9 @@ from rxlapce.chat.chooser import Chooser
 from rxlapce.chat.conversation import Conversation
 from rxlapce.chat.header import Header
 from rxlapce.chat.help import Help
+from rxlapce.chat.keeper import Keeper
 from rxlapce.chat.link import WINDOW, Link, closed
-from rxlapce.chat.look import STYLES
+from rxlapce.chat.look import LIGHT, STYLES
 from rxlapce.chat.notices import notice, welcome
 from rxlapce.chat.prompt import Prompt
 from rxlapce.chat.safe import harmless
@@ -37,20 +37,23 @@ DRAW_S: Final = 0.05
 TICK_S: Final = 0.25
 
 
-class ChatApp(App[None]):
+class ChatApp(App[None], inherit_bindings=False):
     """Ask, read, choose, copy. Everything that comes is state first (`Conversation`), and drawn by one task."""
 
     CSS = STYLES
     TITLE = "rxlapce chat"
     ESCAPE_TO_MINIMIZE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", priority=True),
+        Binding("escape", "cancel", "Cancel", priority=True, key_display="Esc"),
+        Binding("escape", "swap", "Read/write", show=False, priority=True),
         Binding("ctrl+o", "model", "Model", priority=True),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+l", "chats", "Chats", priority=True),
         Binding("ctrl+r", "connect_or_again", "Again", show=False, priority=True),
-        Binding("f1", "help", "Help", priority=True),
+        Binding("f1", "help", "Help", priority=True, key_display="F1"),
         Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("tab", "swap", "Read/write", priority=True, show=False),
+        Binding("ctrl+p", "command_palette", show=False, priority=True),
         Binding("ctrl+c", "copy_or_quit", "Quit", show=False, priority=True),
         Binding("pageup", "scroll(-1)", show=False, priority=True),
         Binding("pagedown", "scroll(1)", show=False, priority=True),
@@ -67,8 +70,7 @@ class ChatApp(App[None]):
         self._status_at_s = clock()
         self._models: tuple[ModelEntry, ...] = ()
         self._unlisted: tuple[Unlisted, ...] = ()
-        self._chat_name: str = session.history.new_name()
-        self._asked_key: str | None = None
+        self._keeper = Keeper(session.history, self._warn)
         self._view: AnswerView | None = None
         self._new = asyncio.Event()
         self._undrawn = 0
@@ -89,6 +91,7 @@ class ChatApp(App[None]):
 
     async def on_mount(self) -> None:
         """Connect, and begin to draw."""
+        self.register_theme(LIGHT)
         self.theme = self.session.theme
         await self._show_conversation()
         self._prompt.focus()
@@ -171,13 +174,14 @@ class ChatApp(App[None]):
         since = self._clock() - self._status_at_s
         self._head.show(self.model, self._status, since, simulated=self.link.simulated)
         offers = self.session.start_simulator is not None and not self.link.simulated
-        text = "" if self._starting else notice(self._status, self.session.no_key, offers=offers)
-        self._notice.set_class(bool(text), "shown")
-        self._notice.update(Content(harmless(text)))
-        self._was_offered = bool(text) and offers
+        lines = () if self._starting else notice(self._status, self.session.no_key, offers=offers)
+        self._notice.set_class(bool(lines), "shown")
+        bold = (Content.styled(harmless(line), "bold") for line in lines[:2])
+        self._notice.update(Content("\n").join([*bold, *(Content(harmless(line)) for line in lines[2:])]))
+        self._was_offered = bool(lines) and offers
 
     async def _show_conversation(self) -> None:
-        await self._transcript.show(self.conversation.earlier, welcome(kept=self.session.history.keeps))
+        await self._transcript.show(self.conversation.earlier, welcome(kept=self._keeper.keeps))
         self._prompt.remember(self.conversation.questions)
         self._view = None
         self._show_head()
@@ -204,9 +208,10 @@ class ChatApp(App[None]):
         if turn is None:
             raise RuntimeError("no turn was begun")
         self._prompt.remember(self.conversation.questions)
-        self._keep(partial(self._keep_question, model, question))
+        self._keeper.asked(question, model)
         self._view = await self._transcript.begin(question, model, turn.shown())
         self.link.ask(request)
+        self.refresh_bindings()
         self._new.set()
 
     def _keep_the_end(self) -> None:
@@ -216,20 +221,8 @@ class ChatApp(App[None]):
             return
         if not turn.ended:
             turn.fail(CANCELLED, self._clock())
-        kept = self.conversation.settle()
-        key, self._asked_key = self._asked_key, None
-        if key is not None:
-            self._keep(partial(self.session.history.answered, self._chat_name, key, kept))
-
-    def _keep_question(self, model: str, question: str) -> None:
-        self._asked_key = self.session.history.asked(self._chat_name, model, question)
-
-    def _keep(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except OSError as error:
-            self._asked_key = None
-            self.notify(f"This conversation is not kept: {error.strerror or error}.", severity="warning")
+        self._keeper.ended(self.conversation.settle())
+        self.refresh_bindings()
 
     async def _simulate(self) -> None:
         """Start a simulator, and talk to it."""
@@ -250,17 +243,17 @@ class ChatApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys of the panel do nothing under a list or the help, but those that end it."""
-        over = len(self.screen_stack) > 1
-        return not over or action not in _UNDER
+        if len(self.screen_stack) > 1:
+            return action not in _UNDER
+        return action != "cancel" or self.conversation.turn is not None
 
     def action_cancel(self) -> None:
-        """Esc: cancel the answer under way, else change between writing and reading."""
-        if self.conversation.turn is not None:
-            self.link.cancel()
-        elif self._prompt.has_focus:
-            self._transcript.focus()
-        else:
-            self._prompt.focus()
+        """Cancel the answer under way."""
+        self.link.cancel()
+
+    def action_swap(self) -> None:
+        """Change between writing and reading."""
+        (self._transcript if self._prompt.has_focus else self._prompt).focus()
 
     def action_write(self) -> None:
         """Go back to writing."""
@@ -311,12 +304,7 @@ class ChatApp(App[None]):
         self._show_head()
 
     def _last_model(self) -> str | None:
-        if self.model is not None:
-            return self.model
-        try:
-            return self.session.history.last_model()
-        except OSError:
-            return None
+        return self.model or self._keeper.last_model()
 
     def _offer_models(self) -> None:
         """The models have come: into the list that is open, or one is opened where none is chosen."""
@@ -327,34 +315,20 @@ class ChatApp(App[None]):
 
     def action_chats(self) -> None:
         """Open an earlier conversation, or delete it."""
-        history = self.session.history
-        try:
-            rows = chat_rows(history.chats(), datetime.now(UTC))
-        except OSError as error:
-            self.notify(f"The conversations cannot be read: {error.strerror or error}.", severity="error")
-            return
-        notes = [] if rows else ["none is kept yet" if history.keeps else "none is kept: --no-history"]
+        rows = chat_rows(self._keeper.chats(), datetime.now(UTC))
+        notes = [] if rows else ["none is kept yet" if self._keeper.keeps else "none is kept: --no-history"]
         chooser = Chooser(
-            "Which conversation?", rows, placeholder="type to find", notes=notes, delete=self._delete_chat
+            "Which conversation?", rows, placeholder="type to find", notes=notes, delete=self._keeper.delete
         )
         self.push_screen(chooser, self._open_chat)
-
-    def _delete_chat(self, name: str) -> None:
-        try:
-            self.session.history.delete(name)
-        except OSError as error:
-            self.notify(f"It cannot be deleted: {error.strerror or error}.", severity="error")
 
     async def _open_chat(self, name: str | None) -> None:
         if name is None:
             return
-        try:
-            turns = self.session.history.load(name)
-        except OSError as error:
-            self.notify(f"It cannot be read: {error.strerror or error}.", severity="error")
-            return
         self._leave_conversation()
-        self._chat_name = name
+        turns = self._keeper.open(name)
+        if turns is None:
+            return
         self.conversation = Conversation(turns)
         if turns:
             self.model = turns[-1].model
@@ -363,7 +337,7 @@ class ChatApp(App[None]):
     async def action_new(self) -> None:
         """Begin a new conversation; an answer under way is cancelled, and kept so."""
         self._leave_conversation()
-        self._chat_name = self.session.history.new_name()
+        self._keeper.new()
         self.conversation = Conversation()
         await self._show_conversation()
         self._prompt.focus()
@@ -403,6 +377,9 @@ class ChatApp(App[None]):
         else:
             self.exit()
 
+    def _warn(self, text: str) -> None:
+        self.notify(harmless(text), severity="warning")
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette (Ctrl-P) has."""
         yield SystemCommand("Model", "Choose the model", self.action_model)
@@ -415,6 +392,18 @@ class ChatApp(App[None]):
 
 #: What is not done while something lies over the panel.
 _UNDER: Final = frozenset(
-    {"cancel", "model", "new", "chats", "connect_or_again", "help", "scroll", "again", "copy_code", "copy_answer"}
+    {
+        "cancel",
+        "swap",
+        "model",
+        "new",
+        "chats",
+        "connect_or_again",
+        "help",
+        "scroll",
+        "again",
+        "copy_code",
+        "copy_answer",
+    }
 )
 CANCELLED: Final = ErrorBody(kind="cancelled", retry="never", phase="flow", message="cancelled by the panel")

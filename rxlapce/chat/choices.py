@@ -15,8 +15,8 @@ def model_rows(models: Iterable[ModelEntry], last: str | None) -> list[Row]:
     aliases = [entry for entry in known if entry.provider is None]
     rows += [Row(value=one.name, text=one.name, group="aliases", note=", ".join(one.asks)) for one in aliases]
     for entry in sorted((entry for entry in known if entry.provider), key=lambda entry: entry.provider or ""):
-        note = "plays a model: no key, no network" if entry.provider == "simulator" else ""
-        rows.append(Row(value=entry.name, text=entry.name, group=entry.provider or "", note=note))
+        group = "simulator: plays a model, without key or network" if entry.provider == "simulator" else entry.provider
+        rows.append(Row(value=entry.name, text=entry.name, group=group or ""))
     return rows
 
 

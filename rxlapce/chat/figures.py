@@ -14,6 +14,13 @@ ENDS: Final = {
     FinishKind.PAUSE: "paused by the provider",
     FinishKind.CANCELLED: "cancelled by the provider",
 }
+#: The provider that is none; what follows a colon in its models' names tells it how to behave.
+SIMULATOR: Final = "simulator/"
+
+
+def short(model: str) -> str:
+    """A model's name as it is read."""
+    return model.partition(":")[0] if model.startswith(SIMULATOR) else model
 
 
 def figures(shown: Shown) -> str:

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
-from rxlapce.chat.figures import seconds
+from rxlapce.chat.figures import SIMULATOR, seconds, short
 from rxlapce.chat.safe import one_line
 
 #: Seconds between the bridge's own attempts while the state is `error`.
@@ -37,9 +37,9 @@ class Header(Horizontal):
         """`since_s`: how long the connection has been as `status` tells, in seconds."""
         who = Content.styled("rxlapce chat", "bold")
         if model:
-            who += Content.styled("  with ", "$text-muted") + Content(one_line(model, 80))
-        if simulated or (model or "").startswith("simulator/"):
-            who += Content.styled("  SIMULATOR: no real model answers", "$text-warning bold")
+            who += Content.styled(" with ", "$text-muted") + Content(one_line(short(model), 60))
+        if simulated or (model or "").startswith(SIMULATOR):
+            who += Content.styled("  no real model: a simulator plays one", "$text-warning bold")
         self._who.update(who)
         state = ConnectionState.CONNECTING if status is None else status.state
         self._link.set_classes(state.value)
@@ -53,6 +53,6 @@ def described(status: ConnectionStatus | None, since_s: float) -> str:
     if status.state is ConnectionState.CONNECTED:
         return "connected" if status.transport != "socket" else "connected (socket)"
     if status.state is ConnectionState.DISCONNECTED:
-        return f"disconnected for {seconds(since_s)}, looking (Ctrl-R: now)"
+        return f"disconnected for {seconds(since_s)}, looking for a daemon"
     left = TRIES_AGAIN_S - since_s % TRIES_AGAIN_S
-    return f"error, tries again in {left:.0f} s (Ctrl-R: now)"
+    return f"no connection, tries again in {left:.0f} s (Ctrl-R: now)"

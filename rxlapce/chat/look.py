@@ -2,15 +2,36 @@
 
 from typing import Final
 
+from textual.theme import Theme
+
+from rxlapce.chat.terminal import LIGHT_THEME
+
+#: Textual's own light theme is grey: beside a white terminal it looks switched off.
+LIGHT: Final = Theme(
+    name=LIGHT_THEME,
+    primary="#1a5fb4",
+    secondary="#26734d",
+    accent="#a84300",
+    warning="#9a6700",
+    error="#b3261e",
+    success="#1f7a3d",
+    foreground="#1c1c1c",
+    background="#fcfcfc",
+    surface="#f4f4f4",
+    panel="#e6e8eb",
+    dark=False,
+)
 STYLES: Final = """
 Screen { layout: vertical; }
 #bar { height: 1; background: $panel; color: $foreground; padding: 0 1; }
 #bar > #who { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-#bar > #link { width: auto; max-width: 60%; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+#bar > #link { padding: 0 0 0 1; width: auto; max-width: 60%; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
 #link.connected { color: $text-success; }
 #link.connecting { color: $text-warning; }
 #link.disconnected, #link.error { color: $text-error; }
+* { scrollbar-size-vertical: 1; }
 #transcript { height: 1fr; padding: 0 1; scrollbar-gutter: stable; }
+Screen:ansi * { scrollbar-color: ansi_bright_black; scrollbar-color-hover: ansi_white; }
 #transcript:focus { background-tint: $foreground 3%; }
 #welcome { width: 100%; height: auto; padding: 1 2; }
 #earlier { color: $text-muted; padding: 0 1; }
@@ -20,7 +41,7 @@ Prompt { height: auto; min-height: 3; max-height: 33%; border: round $border-blu
 Prompt:focus { border: round $primary; }
 AnswerView { height: auto; margin: 0 0 1 0; }
 AnswerView > .question { width: 1fr; border-left: thick $primary; padding: 0 1; margin: 0 0 1 0; text-style: bold; }
-AnswerView > Collapsible { background: transparent; border: none; padding: 0 0 0 1; margin: 0; display: none; }
+AnswerView > Collapsible { background: transparent; border: none; padding: 0 0 0 1; margin: 0 0 1 0; display: none; }
 AnswerView > Collapsible > Contents { padding: 0 0 1 3; }
 AnswerView .thoughts { color: $text-muted; text-style: italic; }
 AnswerView > Markdown { padding: 0 1; margin: 0; display: none; max-width: 110; }

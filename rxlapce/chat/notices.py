@@ -14,23 +14,20 @@ def welcome(*, kept: bool) -> str:
     )
 
 
-def notice(status: ConnectionStatus | None, no_key: tuple[str, ...], *, offers: bool) -> str:
-    """What is wrong with the connection, and what to do; "" while nothing is."""
+def notice(status: ConnectionStatus | None, no_key: tuple[str, ...], *, offers: bool) -> tuple[str, ...]:
+    """What is wrong with the connection, then what to do, the easiest first; nothing while nothing is wrong."""
     if status is None or status.state in (ConnectionState.CONNECTED, ConnectionState.CONNECTING):
-        return ""
-    offer = "\nOr press Enter now to try the panel with a simulator: no key, no network." if offers else ""
+        return ()
+    offer = ("Press Enter to try the panel with a simulator: no key, no network.",) if offers else ()
     if status.state is ConnectionState.ERROR and no_key:
-        names = ", ".join(no_key[:4])
+        more = "`rxlapce init` writes a configuration, `rxlapce providers` names all variables."
         return (
-            "No provider is configured yet, so there is no model to ask.\n"
-            f"Set a provider's key ({names}, …) and start rxlapce chat again; `rxlapce init` writes a configuration, "
-            f"`rxlapce providers` names all variables.{offer}"
+            "No provider is configured yet, so there is no model to ask.",
+            *offer,
+            f"For a real model set a provider's key ({', '.join(no_key[:3])}, …) and start rxlapce chat again. {more}",
         )
-    reason = f": {status.reason}" if status.reason else ""
+    reason = (f"{status.reason}.",) if status.reason else ()
     if status.state is ConnectionState.ERROR:
-        advice = f"\n{status.advice[0].upper()}{status.advice[1:]}." if status.advice else ""
-        return f"There is no connection to a daemon{reason}{advice}{offer}"
-    return (
-        f"There is no daemon to ask{reason}.\nIt is looked for all the time; Ctrl-R starts one, and so does asking."
-        f"{offer}"
-    )
+        advice = (f"{status.advice[0].upper()}{status.advice[1:]}.",) if status.advice else ()
+        return ("There is no connection to a daemon. Ctrl-R tries again.", *offer, *reason, *advice)
+    return ("There is no daemon. Ctrl-R starts one, and so does asking.", *offer, *reason)

@@ -6,15 +6,15 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
-PLACEHOLDER = "Ask something. Enter sends, Alt-Enter or Ctrl-J begins a new line, F1 tells all keys."
+PLACEHOLDER = "Enter sends, Ctrl-J or Alt-Enter begins a line"
 
 
 class Prompt(TextArea):
     """A text area that grows with its text, to a third of the screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", priority=True),
-        Binding("ctrl+j,alt+enter,shift+enter", "newline", "New line", priority=True, key_display="^j"),
+        Binding("enter", "send", "Send", priority=True, key_display="Enter"),
+        Binding("ctrl+j,alt+enter,shift+enter", "newline", "New line", priority=True, show=False),
         Binding("up", "older", "Earlier question", show=False, priority=True),
         Binding("down", "younger", "Later question", show=False, priority=True),
     ]

@@ -10,6 +10,7 @@ import tty
 from collections.abc import Mapping
 from typing import Final
 
+LIGHT_THEME: Final = "rxlapce-light"
 #: OSC 11 asks for the background's colour; DA1, which every terminal answers, tells that no more will come.
 _ASK: Final = b"\x1b]11;?\x1b\\\x1b[c"
 _COLOUR: Final = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]+)/([0-9a-fA-F]+)/([0-9a-fA-F]+)")
@@ -23,7 +24,7 @@ def theme(environ: Mapping[str, str], dark: bool | None) -> str:
     rich = environ.get("COLORTERM", "") in ("truecolor", "24bit") or "256" in environ.get("TERM", "")
     if dark is None or not rich:
         return "ansi-light" if dark is False else "ansi-dark"
-    return "textual-dark" if dark else "textual-light"
+    return "textual-dark" if dark else LIGHT_THEME
 
 
 def is_dark(environ: Mapping[str, str]) -> bool | None:
