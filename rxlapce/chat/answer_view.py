@@ -8,19 +8,27 @@ from textual.widgets import Collapsible, Markdown, Static
 
 from rxlapce.answer import WholeCall
 from rxlapce.chat.advice import advice
+from rxlapce.chat.answer_text import AnswerText
 from rxlapce.chat.figures import figures, short, thought
-from rxlapce.chat.safe import harmless
+from rxlapce.chat.safe import harmless, one_line
 from rxlapce.chat.turns import Shown, Standing
 from rxlapce.messages import ErrorBody
 
 
 class Line(Static):
-    """Text as it is: no markup is read out of what somebody said."""
+    """Text as it is: no markup is read out of what somebody said. With `fixed` its height never changes."""
+
+    def __init__(self, *, classes: str | None = None, fixed: bool = False) -> None:
+        super().__init__(classes=classes)
+        self._fixed = fixed
+        self._text: str | None = None
 
     def show(self, text: str) -> None:
-        """The text, made harmless; nothing of an empty one."""
-        self.display = bool(text)
-        self.update(Content(harmless(text)))
+        """The text, made harmless; nothing of an empty one. What is there already costs nothing."""
+        if text != self._text:
+            self._text = text
+            self.display = bool(text)
+            self.update(Content(harmless(text)), layout=not self._fixed)
 
 
 class CallCard(Vertical):
@@ -54,16 +62,14 @@ class AnswerView(Vertical):
         self.question = question
         self._model = model
         self._shown = shown
-        self._drawn = ""
-        """The text that the Markdown has."""
         self._thoughts = Line(classes="thoughts")
         self._folded = Collapsible(self._thoughts, title=thought(shown))
-        self._markdown = Markdown(open_links=False)
+        self._text = AnswerText()
         self._cards: list[CallCard] = []
         self._calls = Vertical(classes="calls")
         self._seams = Line(classes="seams")
         self._error = Line(classes="error")
-        self._figures = Line(classes="figures")
+        self._figures = Line(classes="figures", fixed=True)
 
     @property
     def shown(self) -> Shown:
@@ -74,7 +80,7 @@ class AnswerView(Vertical):
         """The question, then what there may be of an answer, in the order in which it is read."""
         yield Static(Content(harmless(self.question)), classes="question")
         yield self._folded
-        yield self._markdown
+        yield self._text
         yield self._calls
         yield self._seams
         yield self._error
@@ -89,6 +95,12 @@ class AnswerView(Vertical):
         event.stop()
         self._show_thoughts(self._shown)
 
+    def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
+        """A link is told and copied, not opened: its words may say another place than it goes to."""
+        event.stop()
+        self.app.copy_to_clipboard(event.href)
+        self.notify(Content(f"Copied the link: {one_line(event.href, 200)}").markup)
+
     def toggle_thoughts(self) -> None:
         """Fold the thoughts, or unfold them."""
         self._folded.collapsed = not self._folded.collapsed
@@ -97,7 +109,8 @@ class AnswerView(Vertical):
         """Show the answer as it is now."""
         self._shown = shown
         self._show_thoughts(shown)
-        await self._show_text(harmless(shown.text))
+        self._text.display = bool(shown.text)
+        await self._text.show(harmless(shown.text))
         await self._show_calls(shown)
         self._seams.show("\n".join(f"↻ {seam}" for seam in shown.seams))
         self._error.show(told(shown.error) if shown.error and shown.standing is Standing.FAILED else "")
@@ -108,16 +121,6 @@ class AnswerView(Vertical):
         self._folded.title = thought(shown)
         if not self._folded.collapsed:
             self._thoughts.show(shown.reasoning)
-
-    async def _show_text(self, text: str) -> None:
-        if text == self._drawn:
-            return
-        self._markdown.display = bool(text)
-        before, self._drawn = self._drawn, text
-        if before and text.startswith(before):
-            await self._markdown.append(text[len(before) :])
-        else:  # the first of it, or a seam has taken back what was drawn
-            await self._markdown.update(text)
 
     async def _show_calls(self, shown: Shown) -> None:
         self._calls.display = bool(shown.calls)

@@ -79,6 +79,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self._notice = Static(id="notice")
         self._prompt = Prompt()
         self._was_offered = False
+        self._noted: tuple[str, ...] = ()
         self._starting = False
 
     def compose(self) -> ComposeResult:
@@ -146,13 +147,20 @@ class ChatApp(App[None], inherit_bindings=False):
     # -- drawing ----------------------------------------------------------------------------------------------------
 
     async def _draw(self) -> None:
-        """Draw what is new, at most 20 times a second, and leave the loop at least half of its time."""
+        """Draw what is new, at most 20 times a second, and leave the loop as long to its keys as drawing takes it.
+
+        Textual lays out and paints after `sync`, on the loop: that is seen by how late the loop wakes this up.
+        """
+        busy_s = 0.0
         while True:
             await self._new.wait()
             self._new.clear()
             began = self._clock()
             await self._draw_once()
-            await asyncio.sleep(max(DRAW_S, self._clock() - began))
+            drawn = self._clock()
+            pause_s = max(DRAW_S, drawn - began + busy_s)
+            await asyncio.sleep(pause_s)
+            busy_s = max(0.0, self._clock() - drawn - pause_s)
 
     async def _draw_once(self) -> None:
         self._undrawn = 0
@@ -175,10 +183,13 @@ class ChatApp(App[None], inherit_bindings=False):
         self._head.show(self.model, self._status, since, simulated=self.link.simulated)
         offers = self.session.start_simulator is not None and not self.link.simulated
         lines = () if self._starting else notice(self._status, self.session.no_key, offers=offers)
+        self._was_offered = bool(lines) and offers
+        if lines == self._noted:
+            return
+        self._noted = lines
         self._notice.set_class(bool(lines), "shown")
         bold = (Content.styled(harmless(line), "bold") for line in lines[:2])
         self._notice.update(Content("\n").join([*bold, *(Content(harmless(line)) for line in lines[2:])]))
-        self._was_offered = bool(lines) and offers
 
     async def _show_conversation(self) -> None:
         await self._transcript.show(self.conversation.earlier, welcome(kept=self._keeper.keeps))
@@ -222,7 +233,8 @@ class ChatApp(App[None], inherit_bindings=False):
         if not turn.ended:
             turn.fail(CANCELLED, self._clock())
         self._keeper.ended(self.conversation.settle())
-        self.refresh_bindings()
+        if self.screen_stack:  # also while the app ends
+            self.refresh_bindings()
 
     async def _simulate(self) -> None:
         """Start a simulator, and talk to it."""

@@ -27,6 +27,7 @@ class Header(Horizontal):
         super().__init__(id="bar")
         self._who = Static(id="who")
         self._link = Static(id="link")
+        self._said: tuple[Content, Content] | None = None
 
     def compose(self) -> ComposeResult:
         """The model on the left, the connection on the right."""
@@ -40,10 +41,13 @@ class Header(Horizontal):
             who += Content.styled(" with ", "$text-muted") + Content(one_line(short(model), 60))
         if simulated or (model or "").startswith(SIMULATOR):
             who += Content.styled("  no real model: a simulator plays one", "$text-warning bold")
-        self._who.update(who)
         state = ConnectionState.CONNECTING if status is None else status.state
-        self._link.set_classes(state.value)
-        self._link.update(Content(f"{_MARKS[state]} {described(status, since_s)}"))
+        link = Content(f"{_MARKS[state]} {described(status, since_s)}")
+        if (who, link) != self._said:  # an update lays the screen out again
+            self._said = who, link
+            self._link.set_classes(state.value)
+            self._who.update(who)
+            self._link.update(link)
 
 
 def described(status: ConnectionStatus | None, since_s: float) -> str:

@@ -44,11 +44,12 @@ AnswerView > .question { width: 1fr; border-left: thick $primary; padding: 0 1; 
 AnswerView > Collapsible { background: transparent; border: none; padding: 0 0 0 1; margin: 0 0 1 0; display: none; }
 AnswerView > Collapsible > Contents { padding: 0 0 1 3; }
 AnswerView .thoughts { color: $text-muted; text-style: italic; }
-AnswerView > Markdown { padding: 0 1; margin: 0; display: none; max-width: 110; }
+AnswerText { height: auto; display: none; }
+AnswerText > Markdown { padding: 0 1; margin: 0; max-width: 110; }
 AnswerView > .calls { height: auto; display: none; }
 AnswerView > .seams { color: $text-warning; padding: 0 1; display: none; }
 AnswerView > .error { border: round $error; padding: 0 1; display: none; height: auto; max-width: 110; }
-AnswerView > .figures { color: $text-muted; padding: 0 1; }
+AnswerView > .figures { color: $text-muted; padding: 0 1; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
 CallCard { height: auto; border: round $secondary; padding: 0 1; max-width: 110; }
 MarkdownFence { border-left: outer $panel; }
 MarkdownFence.copied { border-left: outer $success; }
