@@ -108,12 +108,10 @@ class _PageBins:
         self._version = 0
         self._over: dict[int, Counts] = {}
         self._touched: set[int] = set()
-        self._told: set[int] = set()
 
     def all_told(self) -> None:
         """The page has all of the trace's."""
         self._version = self._bins.version
-        self._told = set(self._bins.places())
 
     def align(self) -> None:
         """Follow the trace's bins when they have become wider; on the page each takes the place of those within it."""
@@ -123,8 +121,8 @@ class _PageBins:
         wider: dict[int, Counts] = {}
         for place, counts in self._over.items():
             wider.setdefault(place // times, Counter()).update(counts)
-        self._over, self._touched = wider, {place // times for place in self._told}.union(wider)
-        self._told = set(self._touched)
+        # Of the trace's own, each has changed with the width.
+        self._over, self._touched = wider, set(wider)
         self._width = self._bins.width
 
     def count(self, mark: Mark, by: int) -> None:
@@ -142,6 +140,5 @@ class _PageBins:
         if bins.version != self._version:
             places = places.union(bins.changed(self._version))
             self._version = bins.version
-        self._told |= places
         self._touched = set()
         return [bins.bin(place, self._over.get(place)) for place in sorted(places)]

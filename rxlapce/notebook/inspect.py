@@ -14,11 +14,12 @@ from rxlapce.notebook.trace import MAX_MARKS, Trace
 from rxlapce.notebook.view import View
 
 Operator = Callable[[Observable[Any]], Observable[Any]]
+Stage = Operator | tuple[str, Operator]
 
 
 def inspect(
     source: Observable[Any] | Observed,
-    *operators: Operator | tuple[str, Operator],
+    *operators: Stage,
     title: str = "",
     max_marks: int = MAX_MARKS,
 ) -> View:
@@ -34,11 +35,11 @@ def inspect(
     """
     trace = Trace(title, max_marks=max_marks)
     probes = TraceProbes(trace)
-    stream: Observable[Any]
-    stream = probes.lane("source")(source) if isinstance(source, Observable) else source.observed(probes)
-    for operator in operators:
-        name, apply = operator if isinstance(operator, tuple) else (name_of(operator), operator)
-        stream = probes.lane(name)(apply(stream))
+    stream: Observable[Any]  # of whatever passes
+    stream = source.observed(probes) if isinstance(source, Observed) else probes.lane("source")(source)
+    for stage in operators:
+        name, operator = (name_of(stage), stage) if callable(stage) else stage
+        stream = probes.lane(name)(operator(stream))
     return run(stream, trace, probes)
 
 

@@ -2,10 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rxlapce.notebook import bins, feed, stalls
@@ -61,7 +60,7 @@ class ModelPage:
         return counts
 
 
-Step = tuple[Literal["mark", "begin", "end", "lane", "gate", "delta", "snapshot"], int, float]
+Step = tuple[str, int, float]
 
 steps = st.lists(
     st.tuples(
@@ -91,8 +90,13 @@ def play(trace: Trace, step: str, number: int, t: float, gate: list[bool]) -> No
             pass
 
 
+#: A burst that the page has in bins, of which the trace folds so much that its bins become wider.
+BURST = [("mark", 1, 1 / 64)] * 12 + [("delta", 0, 0.0)] + [("mark", 1, 0.0)] * 7
+
+
 @given(steps, st.booleans())
-def test_snapshot_and_deltas_make_the_page_that_a_fresh_snapshot_makes(played: list[Any], finishes: bool) -> None:
+@example(played=BURST, finishes=False)
+def test_snapshot_and_deltas_make_the_page_that_a_fresh_snapshot_makes(played: list[Step], finishes: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feed, "MARKS_PER_DELTA", MARKS_A_DELTA)
         patch.setattr(bins, "MAX_BINS", MAX_BINS)
@@ -120,11 +124,12 @@ def test_snapshot_and_deltas_make_the_page_that_a_fresh_snapshot_makes(played: l
         assert set(page.marks.items()) <= set(fresh.marks.items())
         assert (page.lanes, page.ends, page.totals, page.state) == (fresh.lanes, fresh.ends, fresh.totals, fresh.state)
         assert page.spans == fresh.spans
+        assert all(one.t1 - one.t0 == trace.bins_of(one.lane).width for one in page.bins)
         assert told.delta(t) is None
 
 
 @given(steps)
-def test_what_is_kept_and_what_is_folded_is_all_that_passed_within_the_bounds(played: list[Any]) -> None:
+def test_what_is_kept_and_what_is_folded_is_all_that_passed_within_the_bounds(played: list[Step]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bins, "MAX_BINS", MAX_BINS)
         trace, t, gate = Trace(max_marks=MAX_MARKS, max_bytes=1_500), 0.0, [False]

@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from rxlapce.notebook.marks import MarkKind
-from rxlapce.notebook.palette import GROUND, KINDS, OUTCOMES, SPANS, as_json, tints
+from rxlapce.notebook.palette import GROUND, KINDS, OUTCOMES, SPANS, Tint, as_json, tints
 
 Matrix = tuple[tuple[float, float, float], ...]
 
@@ -73,7 +73,7 @@ def test_the_kinds_of_one_lane_stay_apart_for_every_sight(sight: str, theme: str
 @pytest.mark.parametrize("theme", THEMES)
 def test_every_colour_stands_out_from_its_ground(theme: str) -> None:
     ground = getattr(GROUND["ground"], theme)
-    marks = {**KINDS, **SPANS, **OUTCOMES}
+    marks: dict[str, Tint] = {**KINDS, **SPANS, **OUTCOMES}
     assert [name for name, tint in marks.items() if contrast(getattr(tint, theme), ground) < 3] == []
     written = (GROUND["ink"], GROUND["muted"])
     assert min(contrast(getattr(tint, theme), ground) for tint in written) >= 4.5

@@ -6,12 +6,12 @@ from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.notebook.marks import LaneEnd, MarkKind, Outcome, Span, SpanKind, State
 from rxlapce.notebook.messages import Detail, Gone
-from rxlapce.notebook.trace import MAX_ENDS, MAX_ITEM_BYTES, Trace
+from rxlapce.notebook.trace import MAX_BYTES, MAX_ENDS, MAX_ITEM_BYTES, MAX_MARKS, Trace
 from rxlapce.tokens import Text
 
 
-def made(lanes: int = 1, **bounds: int) -> Trace:
-    trace = Trace("a title", **bounds)
+def made(lanes: int = 1, *, max_marks: int = MAX_MARKS, max_bytes: int = MAX_BYTES) -> Trace:
+    trace = Trace("a title", max_marks=max_marks, max_bytes=max_bytes)
     for number in range(lanes):
         trace.lane(f"lane {number}")
         trace.begin(number, 0.0)
@@ -62,17 +62,18 @@ def test_one_item_that_is_too_large_is_let_go_of_and_its_mark_is_kept() -> None:
     assert trace.kept_bytes == 0
 
 
-@pytest.mark.parametrize("bounds", [{"max_marks": 0}, {"max_bytes": 0}])
-def test_a_trace_that_keeps_nothing_is_refused(bounds: dict[str, int]) -> None:
+@pytest.mark.parametrize(("max_marks", "max_bytes"), [(0, 1), (1, 0)])
+def test_a_trace_that_keeps_nothing_is_refused(max_marks: int, max_bytes: int) -> None:
     with pytest.raises(ValueError, match="at least one mark"):
-        Trace(**bounds)
+        Trace(max_marks=max_marks, max_bytes=max_bytes)
 
 
 def test_the_state_follows_what_happens_and_stays_at_the_end() -> None:
     trace = made()
-    assert trace.state is State.WAITING
+    states = [trace.state]
     trace.mark(0, 0.1, 1)
-    assert trace.state is State.RUNNING
+    states.append(trace.state)
+    assert states == [State.WAITING, State.RUNNING]
     trace.finish(0.2, Outcome.CANCELLED)
     trace.finish(0.3, Outcome.FAILED, ValueError("late"))
     trace.mark(0, 0.4, 2)
