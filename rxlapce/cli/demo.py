@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import cast
@@ -17,28 +17,18 @@ from rxlapce.cli.live import AnswerView, PlainView, answer_view
 from rxlapce.cli.loop import run
 from rxlapce.cli.screen import json_line
 from rxlapce.config.env import check_base_url, load_provider_configs_from_env, proxy_for
+from rxlapce.config.first_models import FIRST_MODELS, is_meant
 from rxlapce.errors import ConfigError
 from rxlapce.messages import TransportName
 from rxlapce.providers import SPECS
 from rxlapce.providers.discovery import list_models
 from rxlapce.providers.provider import Provider
-from rxlapce.providers.spec import ProviderSpec
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.tokens import VISIBLE, Finish, StreamToken, Usage
 
 PROMPT = "What is backpressure, and why should a stream of tokens have it?"
 #: Paced like a quick hosted model, so that one sees it stream.
 SIMULATED_MODEL = "sim:tps=90,ttft=0.2,jitter=0.5"
-#: Quick and cheap models for a first look, in the order in which a configured provider is chosen.
-DEFAULT_MODELS: Mapping[str, str] = {
-    "openai": "gpt-4.1-mini",
-    "anthropic": "claude-haiku-4-5",
-    "gemini": "gemini-2.5-flash",
-    "xai": "grok-4-fast",
-    "openrouter": "openai/gpt-4.1-mini",
-    "vertex": "gemini-2.5-flash",
-    "bedrock": "amazon.nova-lite-v1:0",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,8 +186,8 @@ async def _choose(wish: Wish) -> Choice:
         name = model or await _first_model(url)
         return Choice(provider="local", model=name, why=why, options=("--base-url", url))
     configured = {} if wish.simulator else load_provider_configs_from_env(os.environ)
-    for name in (*DEFAULT_MODELS, "azure", "local") if wish.provider is None else (wish.provider,):
-        if name in configured and (wish.provider is not None or _is_meant(SPECS[name])):
+    for name in (*FIRST_MODELS, "azure", "local") if wish.provider is None else (wish.provider,):
+        if name in configured and (wish.provider is not None or is_meant(name, os.environ)):
             return await _configured(configured[name], model)
     if wish.provider is not None:
         return _simulated_as(wish.provider, model, asked=wish.simulator)
@@ -210,17 +200,12 @@ async def _choose(wish: Wish) -> Choice:
     )
 
 
-def _is_meant(spec: ProviderSpec) -> bool:
-    """Whether a variable is set that nobody sets but for this provider."""
-    return any(os.environ.get(name, "").strip() for name in spec.needs if name not in spec.ambient)
-
-
 async def _configured(provider: Provider, model: str | None) -> Choice:
     """A provider with its own model; one that has no default is asked for its list."""
     if provider.name == "local":
         why, default = f"The server at {provider.base_url}", model or await _first_model(provider.base_url)
     else:
-        why, default = f"Configured by the {provider.origin}", provider.default_model or DEFAULT_MODELS[provider.name]
+        why, default = f"Configured by the {provider.origin}", provider.default_model or FIRST_MODELS[provider.name]
     return Choice(provider=provider.name, model=(model or default).removeprefix(f"{provider.name}/"), why=why)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rxlapce.config.check import ELSEWHERE
 from rxlapce.config.document import Problems
-from rxlapce.config.file import read_sections
+from rxlapce.config.file import FileText, read_sections
 from rxlapce.config.sources import read_config
 from rxlapce.pipeline.graph import Chart, chart_of, record_of
 from rxlapce.pipeline.reach import Reach, reach_of
@@ -27,7 +27,7 @@ class Charted:
         return record_of(self.chart, self.pipeline, self.settings)
 
 
-def charts_of(file: Path) -> dict[str, Charted]:
+def charts_of(file: Path | FileText) -> dict[str, Charted]:
     """Those of `file` by name; `default` too, if something gets there. No key is fetched, no environment looked at.
 
     Raises `ConfigError` for a file in which something is wrong.

@@ -1,7 +1,7 @@
 """Where a pipeline is looked at: probes between its stages, each of which is a lane."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from reactivex import Observable
 
@@ -25,6 +25,7 @@ class Probes(Protocol):
         ...
 
 
+@runtime_checkable
 class Observed(Protocol):
     """What can be looked into: an answer of a `Lab`, a pipeline of a file, a recording."""
 

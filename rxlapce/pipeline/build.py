@@ -1,8 +1,10 @@
 """From what was said to what runs: a pipeline becomes a `routing.way.Way`, the routes become `Ways`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
+
+from reactivex import Observable
 
 from rxlapce.errors import ConfigError
 from rxlapce.pipeline.kinds.client import BUFFER_WITH_BACKPRESSURE, EDITOR, EditorOptions
@@ -25,6 +27,9 @@ from rxlapce.routing.way import (
 )
 from rxlapce.routing.ways import Ways
 
+#: Gives the tap behind a stage of this name, for what it gives; `SOURCE` is the provider. Asked once, in their order.
+Look = Callable[[str, Shape], Callable[[Observable[Any]], Observable[Any]]]
+
 
 def ways_of(pipelines: Mapping[str, Pipeline], rules: Sequence[Rule], settings: RoutingSettings) -> Ways:
     """The ways of all requests. Raises `ConfigError` for a stage or sink that cannot be made."""
@@ -32,17 +37,27 @@ def ways_of(pipelines: Mapping[str, Pipeline], rules: Sequence[Rule], settings: 
     return Ways(ways[DEFAULT], tuple((rule.takes, ways[rule.pipeline]) for rule in rules))
 
 
-def way_of(pipeline: Pipeline, settings: RoutingSettings) -> Way:
+def way_of(pipeline: Pipeline, settings: RoutingSettings, look: Look | None = None) -> Way:
     """The pipeline, ready for requests. It has no faults (`pipeline.check`).
 
-    Raises `ConfigError` for a stage or sink that cannot be made.
+    With `look`, there is a tap behind the provider and behind each stage, but for the client's buffer, which stands in
+    the daemon. It sees all attempts. Raises `ConfigError` for a stage or sink that cannot be made.
     """
     building = _Building(pipeline, settings)
+    if look is not None:
+        building.tap(look(SOURCE, Shape.BYTES), Shape.BYTES)
     for step in pipeline.whole(settings).stages:
         building.stage(step)
+        gives = step.kind.gives
+        if look is not None and gives is not None and step.kind is not BUFFER_WITH_BACKPRESSURE:
+            building.tap(look(step.name, gives), gives)
     for step in pipeline.sinks:
         building.sink(step)
     return building.way()
+
+
+#: What is looked at ahead of the first stage.
+SOURCE: Final = "bytes"
 
 
 class _Building:
@@ -88,6 +103,15 @@ class _Building:
         if step.kind is CIRCUIT_BREAK:
             self.breaker = self.setup(step).apart
         (self.model if self.fallback is None else self.request).append(made)
+
+    def tap(self, tapped: Callable[[Observable[Any]], Observable[Any]], shape: Shape) -> None:
+        """Look at what passes behind the stages that were added."""
+        if shape is Shape.BYTES:
+            self.on_bytes.append(lambda site: tapped)
+        elif shape is Shape.EVENTS:
+            self.on_events.append(lambda site: tapped)
+        else:
+            (self.model if self.fallback is None else self.request).append(lambda site: tapped)
 
     def sink(self, step: Step) -> None:
         """Add a sink."""
