@@ -6,7 +6,7 @@
  *   tokens  --o--o---oo//////o---|     hatched: a stall, or a gate that was closed
  *
  * It is a widget of anywidget (https://anywidget.dev): a plain ES module, `render({model, el})`, no build step and no
- * dependency. What kernel and page say to each other is written down in rxlapce/notebook/messages.py. From top to bottom:
+ * dependency. What kernel and page say to each other is written down in rxlapce/notebook/messages.py. In this order:
  *
  *   1 words      how times, counts and sizes are said
  *   2 store      what came: bounded, columns in typed arrays, no DOM
@@ -112,7 +112,7 @@ const LABEL_CHARS = 40;
 /**
  * The newest marks, column by column in a ring: 36 bytes a mark and its label, allocated once.
  *
- * Marks come in the order of `seq`, which is that of time too; so both are found by halving. `i` counts from the oldest.
+ * Marks come in the order of `seq`, which is that of time too: both are found by halving. `i` counts from the oldest.
  */
 export class Marks {
   constructor(capacity) {
@@ -408,7 +408,7 @@ export class TimeWindow {
     this.t1 = (1 + MARGIN) * span;
   }
 
-  /** The newest, if it is followed: all of it as long as that is short. `jumps` instead of sliding, where one asked for it. */
+  /** The newest, if it is followed: all of it as long as that is short. `jumps` instead of sliding, where asked for. */
   follow(now, jumps) {
     if (!this.following) return;
     if (now <= this.followed * (1 - MARGIN)) return this.fit(Math.max(now, 0.05));
@@ -1147,7 +1147,7 @@ class Gestures {
   }
 
   /**
-   * Pinched (a browser says so by `ctrlKey`), or with the diagram in focus: else a reader who scrolls through the notebook would
+   * Pinched (a browser says so by `ctrlKey`), or with the diagram in focus: else who scrolls through the notebook would
    * be caught by each diagram on the way. Sideways always pans.
    */
   wheel(event) {
@@ -1194,6 +1194,7 @@ function pixels({ deltaX, deltaY, deltaMode }) {
 // -------------------------------------------------------------------------------------------------------- 8 diagram
 
 const VERSION = 1;
+const KEYS_WORDS = "Plus and minus zoom, arrows move, shift and arrows step from mark to mark, F shows all.";
 const SEEN_EVERY_MS = 250;
 const TICK_MS = 100;
 /** The pointer must rest before the kernel is asked: sweeping over marks is no question. */
@@ -1226,7 +1227,9 @@ class Diagram {
     this.listen();
     this.wear();
     this.send({ type: "ready" });
-    this.later("silence", PATIENCE_MS, () => this.store.empty && this.notice("No kernel answers: run the cell again to see this live."));
+    this.later("silence", PATIENCE_MS, () => {
+      if (this.store.empty) this.notice("No kernel answers: run the cell again to see this live.");
+    });
   }
 
   // --- how it is built, and taken down
@@ -1252,7 +1255,8 @@ class Diagram {
     const body = make("div", "rxm-body");
     body.append(this.lanes.element, this.stage);
     const foot = make("div", "rxm-foot");
-    foot.append(this.legend.element, make("span", "rxm-hint", "drag: move · click, then wheel: zoom · double click: all"));
+    const hint = make("span", "rxm-hint", "drag: move · click, then wheel: zoom · double click: all");
+    foot.append(this.legend.element, hint);
     this.root = make("div", "rxm");
     this.root.append(this.header.element, this.noticeLine, body, foot, this.tip.element, this.aloud);
     // The room that it will take, so that the notebook does not jump when the first message comes.
@@ -1443,14 +1447,16 @@ class Diagram {
 
   draw() {
     const width = this.stage.clientWidth;
-    if (width === 0) return; // not shown: behind another tab, or in a folded cell
+    if (width === 0) return this.waitForRoom();
+    this.roomless = false;
     const now = this.now();
     if (this.store.live && !this.gone) this.window.follow(now, this.calm.matches);
     this.painter.resize(width, this.store.rows.length, devicePixelRatio);
     this.painter.paint({
       store: this.store, window: this.window, now, chosen: this.legend.chosen, focus: this.focus(),
     });
-    this.header.update({ store: this.store, now, gone: this.gone, following: this.window.following, cancelling: this.cancelling });
+    const { store, gone, cancelling, window: { following } } = this;
+    this.header.update({ store, now, gone, following, cancelling });
     this.lanes.update(this.store.rows);
     this.legend.update(this.store.kinds, this.theme);
     this.sayAloud(now);
@@ -1462,21 +1468,34 @@ class Diagram {
     }
   }
 
+  /**
+   * Not shown: behind another tab, or in a folded cell. The observer tells when there is room again; but not if there
+   * was none only within this frame, as while JupyterLab puts on another theme. So it is looked once more.
+   */
+  waitForRoom() {
+    if (!this.roomless) this.invalidate();
+    this.roomless = true;
+  }
+
   sayAloud(now) {
     const at = performance.now();
     const { state } = this.store;
-    if (this.store.empty || (state === this.heard.state && (!this.store.live || at < this.heard.at + ALOUD_EVERY_MS))) return;
+    const isNew = state !== this.heard.state || (this.store.live && at >= this.heard.at + ALOUD_EVERY_MS);
+    if (this.store.empty || !isNew) return;
     this.heard = { at, state };
     const summary = this.summary(now);
     say(this.aloud, summary);
-    this.canvas.setAttribute("aria-label", `${summary} Plus and minus zoom, arrows move, shift and arrows step from mark to mark, F shows all.`);
+    this.canvas.setAttribute("aria-label", `${summary} ${KEYS_WORDS}`);
   }
 
   /** The picture, for those who do not see it. */
   summary(now) {
     const { store } = this;
     const { stalls, longest } = store.stalls(now);
-    const lanes = store.rows.map((row) => `${row.name}: ${plural(row.marks, "mark")}${row.end?.error ? `, ${row.end.error}` : ""}.`);
+    const lanes = store.rows.map((row) => {
+      const error = row.end?.error ? `, ${row.end.error}` : "";
+      return `${row.name}: ${plural(row.marks, "mark")}${error}.`;
+    });
     const waits = stalls ? ` ${plural(stalls, "stall")}, the longest ${duration(longest)}.` : "";
     return `${store.title || "stream"}: ${STATE_WORDS[store.state]}, ${duration(now)}. ${lanes.join(" ")}${waits}`;
   }
@@ -1542,11 +1561,16 @@ class Diagram {
     if (!row) return this.unhover();
     const t = this.window.time(x, this.painter.width);
     const near = (HIT_PX / this.painter.width) * this.window.span;
-    const slot = this.nearest(x, at);
-    const end = row.end && Math.abs(row.end.t - t) < near ? row.end : null;
-    const what = end?.error ? { end } : slot >= 0 ? { seq: this.store.marks.seq[slot] } : this.whileAt(row, t) ?? (end && { end });
+    const end = row.end && Math.abs(row.end.t - t) < near ? { end: row.end } : null;
+    // An error is what one came for, if there is one; else a mark hides what is behind it.
+    const what = (row.end?.error && end) || this.markAt(x, at) || this.whileAt(row, t) || end;
     if (!what) return this.unhover();
     this.look({ ...what, row: at, x, y });
+  }
+
+  markAt(x, row) {
+    const slot = this.nearest(x, row);
+    return slot >= 0 ? { seq: this.store.marks.seq[slot] } : null;
   }
 
   /** A span or a bin that covers `t`. */
@@ -1595,19 +1619,9 @@ class Diagram {
     const { hover, store } = this;
     const row = store.rows[hover.row];
     if (!row) return null;
-    if (hover.end) return { title: `${row.name}: ${hover.end.outcome} at ${duration(hover.end.t)}`, label: hover.end.error, lines: [] };
-    if (hover.span) {
-      const { kind, t0, t1 } = hover.span;
-      const [title, why] = kind === "paused"
-        ? ["paused", "The gate beside the stream is closed: its reader could take no more."]
-        : ["stall", "Far longer than usual in this lane."];
-      return { title: `${title} ${duration((t1 ?? this.now()) - t0)}`, lines: [`from ${duration(t0)}`, why] };
-    }
-    if (hover.bin) {
-      const { counts: byKind, t0, t1 } = hover.bin;
-      const lines = Object.entries(byKind).map(([kind, n]) => `${count(n)} ${kindWords(kind)}`);
-      return { title: `${row.name}, ${duration(t0)} to ${duration(t1)}`, lines, note: "kept as counts only" };
-    }
+    if (hover.end) return factsOfEnd(row, hover.end);
+    if (hover.span) return factsOfSpan(hover.span, this.now());
+    if (hover.bin) return factsOfBin(row, hover.bin);
     return this.factsOfMark(row, store.marks.find(hover.seq));
   }
 
@@ -1628,8 +1642,13 @@ class Diagram {
       label: marks.label[slot],
       lines,
       detail: detail?.type === "detail" ? detail : null,
-      note: detail?.type === "gone" ? "The kernel keeps no more of it." : this.tip.pinned ? "Esc or a click lets go" : "click to keep this open",
+      note: this.noteOn(detail),
     };
+  }
+
+  noteOn(detail) {
+    if (detail?.type === "gone") return "The kernel keeps no more of it.";
+    return this.tip.pinned ? "Esc or a click lets go" : "click to keep this open";
   }
 
   /** The mark before (-1) or after (1) one of the same lane; a slot, -1 if there is none. */
@@ -1687,12 +1706,32 @@ class Diagram {
     if (slot < 0) return;
     const { marks } = this.store;
     const t = marks.t[slot];
-    if (t < this.window.t0 || t > this.window.t1) this.window.pan(t - (this.window.t0 + this.window.t1) / 2, this.until());
+    const { t0, t1 } = this.window;
+    if (t < t0 || t > t1) this.window.pan(t - (t0 + t1) / 2, this.until());
     const row = marks.row[slot];
+    const kind = kindWords(KINDS[marks.kind[slot]]);
     this.tip.pinned = false;
     this.look({ seq: marks.seq[slot], row, x: this.window.x(t, this.painter.width), y: this.painter.line(row) });
-    say(this.aloud, `${this.store.rows[row].name}, ${kindWords(KINDS[marks.kind[slot]])} ${marks.label[slot]}, at ${duration(t)}`);
+    say(this.aloud, `${this.store.rows[row].name}, ${kind} ${marks.label[slot]}, at ${duration(t)}`);
   }
+}
+
+function factsOfEnd(row, { t, outcome, error }) {
+  return { title: `${row.name}: ${outcome} at ${duration(t)}`, label: error, lines: [] };
+}
+
+const WHY = {
+  stall: "Far longer than usual in this lane.",
+  paused: "The gate beside the stream was closed: its reader could take no more.",
+};
+
+function factsOfSpan({ kind, t0, t1 }, now) {
+  return { title: `${kind} ${duration((t1 ?? now) - t0)}`, lines: [`from ${duration(t0)}`, WHY[kind]] };
+}
+
+function factsOfBin(row, { t0, t1, counts: byKind }) {
+  const lines = Object.entries(byKind).map(([kind, n]) => `${count(n)} ${kindWords(kind)}`);
+  return { title: `${row.name}, ${duration(t0)} to ${duration(t1)}`, lines, note: "kept as counts only" };
 }
 
 /** A time with the digits that a window so wide can tell apart. */

@@ -182,6 +182,21 @@ async def test_a_narrower_page_is_filled_anew(diagram: DiagramPage) -> None:
     await diagram.until("d.painter.width < 420 && d.canvas.width === d.painter.width")
 
 
+async def test_a_page_that_had_no_room_only_while_it_was_drawn_is_drawn_anew(diagram: DiagramPage) -> None:
+    """As while JupyterLab puts on another theme: hidden, and shown again within one frame."""
+    await diagram.tell(snapshot(reads(4)))
+    frames = await diagram.js(
+        """(() => {
+          const { frames } = d;
+          d.root.style.display = "none";
+          d.invalidate();
+          requestAnimationFrame(() => { d.root.style.display = ""; });
+          return frames;
+        })()"""
+    )
+    await diagram.until(f"d.frames > {frames}")
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
