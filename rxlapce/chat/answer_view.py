@@ -1,5 +1,7 @@
 """A question and its answer on the screen; an answer under way is brought up to date by `sync`."""
 
+from typing import Final
+
 import msgspec
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -13,6 +15,9 @@ from rxlapce.chat.figures import figures, short, thought
 from rxlapce.chat.safe import harmless, one_line
 from rxlapce.chat.turns import Shown, Standing
 from rxlapce.messages import ErrorBody
+
+#: From here on an HTTP status says that something is wrong.
+FAILING: Final = 400
 
 
 class Line(Static):
@@ -136,7 +141,7 @@ class AnswerView(Vertical):
 def told(error: ErrorBody) -> str:
     """What went wrong, who says so, and what to do."""
     who = f"{error.provider}: " if error.provider else ""
-    status = f" (HTTP {error.status})" if error.status else ""
+    status = f" (HTTP {error.status})" if error.status and error.status >= FAILING else ""
     return f"✗ {error.kind.replace('_', ' ')}{status}: {who}{error.message}\n{advice(error)}"
 
 

@@ -49,7 +49,8 @@ class ChatApp(App[None], inherit_bindings=False):
         Binding("ctrl+o", "model", "Model", priority=True),
         Binding("ctrl+n", "new", "New", priority=True),
         Binding("ctrl+l", "chats", "Chats", priority=True),
-        Binding("ctrl+r", "connect_or_again", "Again", show=False, priority=True),
+        Binding("ctrl+r", "again", "Ask again", priority=True),
+        Binding("ctrl+r", "connect", "Connect", priority=True),
         Binding("f1", "help", "Help", priority=True, key_display="F1"),
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("tab", "swap", "Read/write", priority=True, show=False),
@@ -115,6 +116,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self._status, self._status_at_s = status, self._clock()
         if status.state is ConnectionState.CONNECTED:
             self.link.ask_models()
+        self.call_later(self._show_keys)
         self._new.set()
 
     def on_models(self, models: tuple[ModelEntry, ...], unlisted: tuple[Unlisted, ...]) -> None:
@@ -222,7 +224,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self._keeper.asked(question, model)
         self._view = await self._transcript.begin(question, model, turn.shown())
         self.link.ask(request)
-        self.refresh_bindings()
+        self._show_keys()
         self._new.set()
 
     def _keep_the_end(self) -> None:
@@ -233,7 +235,10 @@ class ChatApp(App[None], inherit_bindings=False):
         if not turn.ended:
             turn.fail(CANCELLED, self._clock())
         self._keeper.ended(self.conversation.settle())
-        if self.screen_stack:  # also while the app ends
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        if self.screen_stack:  # there is none any more while the app ends
             self.refresh_bindings()
 
     async def _simulate(self) -> None:
@@ -257,7 +262,15 @@ class ChatApp(App[None], inherit_bindings=False):
         """Keys of the panel do nothing under a list or the help, but those that end it."""
         if len(self.screen_stack) > 1:
             return action not in _UNDER
-        return action != "cancel" or self.conversation.turn is not None
+        match action:
+            case "cancel":
+                return self.conversation.turn is not None
+            case "again":
+                return self.conversation.can_ask_again and self.link.state is ConnectionState.CONNECTED
+            case "connect":
+                return self.link.state in (ConnectionState.DISCONNECTED, ConnectionState.ERROR)
+            case _:
+                return True
 
     def action_cancel(self) -> None:
         """Cancel the answer under way."""
@@ -282,23 +295,18 @@ class ChatApp(App[None], inherit_bindings=False):
 
     async def action_again(self) -> None:
         """Ask the last question again, if it was not answered whole."""
-        if not self.conversation.can_ask_again:
-            self.notify("The last answer is whole, or still coming: there is nothing to ask again.")
-        elif self.model is None:
+        if self.model is None:
             self.action_model()
-        else:
-            question = self.conversation.again()
-            last = self._transcript.last
-            if last is not None:
-                await last.remove()
-            await self._ask(question, self.model)
+            return
+        question = self.conversation.again()
+        last = self._transcript.last
+        if last is not None:
+            await last.remove()
+        await self._ask(question, self.model)
 
-    async def action_connect_or_again(self) -> None:
-        """Connect, or if there is a connection ask again."""
-        if self.link.state is ConnectionState.CONNECTED:
-            await self.action_again()
-        else:
-            self.link.reconnect()
+    def action_connect(self) -> None:
+        """Try now to connect."""
+        self.link.reconnect()
 
     def action_model(self) -> None:
         """Choose the model."""
@@ -308,7 +316,7 @@ class ChatApp(App[None], inherit_bindings=False):
         if not self._models and not notes:
             notes = ["asking the daemon which models there are…"]
         placeholder = "type to find, or PROVIDER/MODEL"
-        chooser = Chooser("Which model?", rows, placeholder=placeholder, notes=notes, free=True)
+        chooser = Chooser("Which model?", rows, placeholder=placeholder, notes=notes, free=True, name="models")
         self.push_screen(chooser, self._take_model)
 
     def _take_model(self, model: str | None) -> None:
@@ -320,7 +328,7 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def _offer_models(self) -> None:
         """The models have come: into the list that is open, or one is opened where none is chosen."""
-        if isinstance(self.screen, Chooser) and self.screen.id == "models":
+        if isinstance(self.screen, Chooser) and self.screen.name == "models":
             self.screen.refill(model_rows(self._models, self._last_model()), unlisted_notes(self._unlisted))
         elif self.model is None and len(self.screen_stack) == 1:
             self.action_model()
@@ -359,27 +367,6 @@ class ChatApp(App[None], inherit_bindings=False):
             self.link.cancel()
         self._keep_the_end()
 
-    def action_copy_code(self) -> None:
-        """Copy a code block; each press the one before."""
-        found = self._transcript.next_code()
-        if found is None:
-            self.notify("There is no code block to copy.")
-            return
-        number, many, block = found
-        self.copy_to_clipboard(block.code)
-        lines = block.code.count("\n") + 1
-        self.notify(f"Copied code block {number} of {many} ({block.lexer or 'text'}, {lines} lines).")
-
-    def action_copy_answer(self) -> None:
-        """Copy the last answer as it was said."""
-        last = self._transcript.last
-        if last is None or not last.shown.text:
-            self.notify("There is no answer to copy.")
-            return
-        text = harmless(last.shown.text)
-        self.copy_to_clipboard(text)
-        self.notify(f"Copied the answer ({len(text):,} characters).")
-
     def action_copy_or_quit(self) -> None:
         """Ctrl-C: copy what is marked; quit if nothing is."""
         marked = self.screen.get_selected_text() or self._prompt.selected_text
@@ -403,19 +390,5 @@ class ChatApp(App[None], inherit_bindings=False):
 
 
 #: What is not done while something lies over the panel.
-_UNDER: Final = frozenset(
-    {
-        "cancel",
-        "swap",
-        "model",
-        "new",
-        "chats",
-        "connect_or_again",
-        "help",
-        "scroll",
-        "again",
-        "copy_code",
-        "copy_answer",
-    }
-)
+_UNDER: Final = frozenset({"cancel", "swap", "model", "new", "chats", "connect", "again", "help", "scroll"})
 CANCELLED: Final = ErrorBody(kind="cancelled", retry="never", phase="flow", message="cancelled by the panel")

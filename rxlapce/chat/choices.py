@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rxlapce.chat.chooser import Row
+from rxlapce.chat.figures import short
 from rxlapce.chat.history import Chat
 from rxlapce.messages import ModelEntry, Unlisted
 
@@ -32,7 +33,7 @@ def chat_rows(chats: Iterable[Chat], now: datetime) -> list[Row]:
             value=chat.name,
             text=chat.title,
             group=_day(chat.when, now),
-            note=f"{chat.when.astimezone():%H:%M} {chat.model}",
+            note=f"{chat.when.astimezone():%H:%M} {short(chat.model)}",
         )
         for chat in chats
     ]

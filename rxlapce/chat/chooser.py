@@ -51,8 +51,9 @@ class Chooser(ModalScreen[str | None]):
         notes: Sequence[str] = (),
         free: bool = False,
         delete: Callable[[str], None] | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(name=name)
         self._heading = title
         self._rows = list(rows)
         self._notes = list(notes)

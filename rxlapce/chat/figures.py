@@ -71,7 +71,7 @@ def _speed(shown: Shown) -> list[str]:
 def _counts(shown: Shown) -> list[str]:
     usage = shown.usage
     if usage is None or usage.output is None:
-        return [f"{shown.counted:,} tokens"] if shown.counted else []
+        return [f"{shown.counted:,} token{'' if shown.counted == 1 else 's'}"] if shown.counted else []
     about = "about " if usage.source is UsageSource.ESTIMATED else ""
     parts = [] if usage.input is None else [f"{about}{usage.input:,} in"]
     if usage.cached_input:

@@ -27,7 +27,7 @@ KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
             ("c", "copy the code block in sight; again: the one before it"),
             ("y", "copy the last answer, as Markdown"),
             ("t", "show or fold the last thoughts"),
-            ("r", "ask again what was not answered whole"),
+            ("r", "ask again what was not answered whole, as Ctrl-R"),
             ("e", "show earlier turns of a long conversation"),
             ("i, Tab", "go back to writing"),
         ),
@@ -62,7 +62,6 @@ class Help(ModalScreen[None]):
             box.border_subtitle = "Esc goes back"
             for place, keys in KEYS:
                 yield Static(Content.styled(place, "bold $text-accent"))
-                for key, what in keys:
-                    yield Static(Content.styled(f"  {key:<18} ", "bold") + Content(what))
-                yield Static("")
-            yield Static("Words of the mouse: drag marks text, the wheel scrolls, a click unfolds thoughts.")
+                lines = [Content.styled(f"  {key:<18} ", "bold") + Content(what) for key, what in keys]
+                yield Static(Content("\n").join(lines))
+            yield Static("The mouse: dragging marks text, a click unfolds thoughts, and on a link copies it.")

@@ -171,7 +171,7 @@ class History:
     # -- files ----------------------------------------------------------------------------------------------------
 
     def _path(self, name: str) -> Path:
-        if self._folder is None or Path(name).name != name or name.startswith("."):
+        if self._folder is None or not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"no conversation is called {name!r}")
         return self._folder / f"{name}{SUFFIX}"
 

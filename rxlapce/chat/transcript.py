@@ -10,6 +10,7 @@ from textual.widgets.markdown import MarkdownFence
 
 from rxlapce.chat.answer_view import AnswerView
 from rxlapce.chat.conversation import Kept
+from rxlapce.chat.safe import harmless
 from rxlapce.chat.turns import Shown
 
 #: Turns of an opened conversation that are drawn at once; earlier ones are asked for by key.
@@ -20,8 +21,8 @@ class Transcript(VerticalScroll, can_focus=True):
     """Drawn: at most `DRAWN_TURNS` turns of what was kept, and those of this session."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c", "app.copy_code", "Copy code"),
-        Binding("y", "app.copy_answer", "Copy answer"),
+        Binding("c", "copy_code", "Copy code"),
+        Binding("y", "copy_answer", "Copy answer"),
         Binding("r", "app.again", "Ask again"),
         Binding("t", "thoughts", "Thoughts"),
         Binding("e", "earlier", "Earlier turns", show=False),
@@ -75,6 +76,27 @@ class Transcript(VerticalScroll, can_focus=True):
             if view.shown.reasoning:
                 view.toggle_thoughts()
                 return
+
+    def action_copy_code(self) -> None:
+        """Copy a code block; each press the one before."""
+        found = self.next_code()
+        if found is None:
+            self.notify("There is no code block to copy.")
+            return
+        number, many, block = found
+        self.app.copy_to_clipboard(block.code)
+        lines = block.code.count("\n") + 1
+        self.notify(f"Copied code block {number} of {many} ({block.lexer or 'text'}, {lines} lines).")
+
+    def action_copy_answer(self) -> None:
+        """Copy the last answer as it was said."""
+        last = self.last
+        if last is None or not last.shown.text:
+            self.notify("There is no answer to copy.")
+            return
+        text = harmless(last.shown.text)
+        self.app.copy_to_clipboard(text)
+        self.notify(f"Copied the answer ({len(text):,} characters).")
 
     def next_code(self) -> tuple[int, int, MarkdownFence] | None:
         """The code block to copy: its number, how many there are, and the block, which is brought into sight.
