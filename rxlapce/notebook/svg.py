@@ -142,7 +142,7 @@ class _Drawing:
     def labels(self, marks: list[Mark], bars: list[float], y: float) -> Iterable[str]:
         """What the marks say, where there is room until the next one; a bar takes room too."""
         places = sorted([(self.x(mark.t), mark.label) for mark in marks] + [(x, "") for x in bars])
-        free, edge = 0.0, _WIDTH - _RIGHT + 8.0
+        free, edge = 0.0, _WIDTH - 8.0  # below what stands at the right of the lane
         for (x, label), following in zip(places, [*(x for x, _ in places[1:]), edge], strict=False):
             left = max(x - _RADIUS, free)
             fit = int((following - _RADIUS - _AIR - left) / _CHAR)

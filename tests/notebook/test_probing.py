@@ -8,12 +8,13 @@ from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.scheduler import ImmediateScheduler
 from reactivex.subject import Subject
-from reactivex.testing import ReactiveTest, TestScheduler
+from reactivex.testing import ReactiveTest
 
 from rxlapce.flow import FlowControl
 from rxlapce.notebook.marks import LaneEnd, Outcome, Span, SpanKind
 from rxlapce.notebook.probing import TraceProbes
 from rxlapce.notebook.trace import Trace
+from rxlapce.testing.clocked import Clocked
 
 on_next, on_error, on_completed = ReactiveTest.on_next, ReactiveTest.on_error, ReactiveTest.on_completed
 
@@ -22,7 +23,7 @@ class Bench:
     """Probes on a trace, and what passes them: one tick of the scheduler is a second, subscribed to at 200."""
 
     def __init__(self, *names: str) -> None:
-        self.scheduler = TestScheduler()
+        self.scheduler = Clocked()
         self.trace = Trace()
         self.probes = TraceProbes(self.trace)
         self.taps: list[Callable[[Observable[Any]], Observable[Any]]] = [self.probes.lane(name) for name in names]
@@ -141,9 +142,10 @@ def test_a_gate_is_shown_in_the_first_lane_while_any_is_closed() -> None:
     one, other = FlowControl(), FlowControl()
     bench.probes.gate(one)
     bench.probes.gate(other)
-    turns = ((210, one.close), (220, other.close), (230, one.open), (240, other.open))
-    for at, turn in turns:
-        bench.scheduler.schedule_absolute(at, lambda *_, turn=turn: turn("reader"))
+    bench.scheduler.at(210, lambda: one.close("reader"))
+    bench.scheduler.at(220, lambda: other.close("reader"))
+    bench.scheduler.at(230, lambda: one.open("reader"))
+    bench.scheduler.at(240, lambda: other.open("reader"))
     source = bench.scheduler.create_hot_observable(on_completed(900))
     bench.scheduler.start(lambda: source.pipe(*bench.taps))
     assert bench.trace.spans(700.0) == [Span(0, SpanKind.PAUSED, 10.0, 40.0)]
