@@ -1,0 +1,1 @@
+"""What a live diagram costs: the kernel, the browser, and whoever waits for either."""
