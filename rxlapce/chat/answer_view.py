@@ -95,7 +95,7 @@ class AnswerView(Vertical):
         """Show what there is."""
         await self.sync(self._shown)
 
-    async def on_collapsible_toggled(self, event: Collapsible.Toggled) -> None:
+    def on_collapsible_expanded(self, event: Collapsible.Expanded) -> None:
         """Thoughts are drawn only while one can see them."""
         event.stop()
         self._show_thoughts(self._shown)
