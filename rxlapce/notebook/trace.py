@@ -55,6 +55,9 @@ class Trace:
         self._weights: deque[int] = deque()
         self._tracks: list[_Track] = []
 
+    def __repr__(self) -> str:
+        return f"<trace {self.title!r}: {self.state}, {self.next_seq:,} marks in {len(self.lanes)} lanes>"
+
     @property
     def kept_from(self) -> int:
         """The `seq` of the first mark that is kept; the next one's if none is."""

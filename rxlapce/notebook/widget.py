@@ -52,9 +52,11 @@ class Page:
         self._widget.send(msgspec.to_builtins(message))
 
     def close(self) -> None:
-        """Close the comm: the page draws no more, and the kernel forgets the widget."""
+        """Close the comms: the page draws no more, and the kernel forgets the widget."""
         self._widget.on_msg(self._heard, remove=True)
+        layout = self._widget.layout  # a widget of its own, with a comm of its own: ipywidgets leaves it open
         self._widget.close()
+        layout.close()
 
     def _heard(self, widget: Any, content: Any, buffers: Any) -> None:
         del widget, buffers
