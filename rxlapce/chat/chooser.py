@@ -34,12 +34,11 @@ class Chooser(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back", priority=True),
-        Binding("up", "move(-1)", show=False, priority=True),
-        Binding("down", "move(1)", show=False, priority=True),
-        Binding("pageup", "move(-10)", show=False, priority=True),
-        Binding("pagedown", "move(10)", show=False, priority=True),
-        Binding("enter", "choose", "Choose", priority=True),
-        Binding("ctrl+d,delete", "delete", "Delete", priority=True),
+        Binding("up", "move(-1)", show=False),
+        Binding("down", "move(1)", show=False),
+        Binding("pageup", "move(-10)", show=False),
+        Binding("pagedown", "move(10)", show=False),
+        Binding("ctrl+d", "delete", "Delete", priority=True),
     ]
 
     def __init__(
@@ -101,8 +100,8 @@ class Chooser(ModalScreen[str | None]):
         """Choose nothing."""
         self.dismiss(None)
 
-    def action_choose(self) -> None:
-        """Choose the line that is marked."""
+    def on_input_submitted(self) -> None:
+        """Enter chooses the line that is marked."""
         value = self._marked()
         if value is not None:
             self.dismiss(value)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.events import Key
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -10,13 +11,16 @@ PLACEHOLDER = "Enter sends, Ctrl-J or Alt-Enter begins a line"
 
 
 class Prompt(TextArea):
-    """A text area that grows with its text, to a third of the screen."""
+    """A text area that grows with its text, to a third of the screen.
+
+    No key of it has priority: those go before letters that were typed earlier and are still on their way.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "send", "Send", priority=True, key_display="Enter"),
-        Binding("ctrl+j,alt+enter,shift+enter", "newline", "New line", priority=True, show=False),
-        Binding("up", "older", "Earlier question", show=False, priority=True),
-        Binding("down", "younger", "Later question", show=False, priority=True),
+        Binding("enter", "send", "Send", key_display="Enter"),
+        Binding("ctrl+j,alt+enter,shift+enter", "newline", "New line", show=False),
+        Binding("up", "older", "Earlier question", show=False),
+        Binding("down", "younger", "Later question", show=False),
     ]
 
     class Sent(Message):
@@ -38,6 +42,15 @@ class Prompt(TextArea):
         """What Up goes through, the oldest first."""
         self._asked = list(dict.fromkeys(reversed(questions)))[::-1]
         self._at = len(self._asked)
+
+    async def _on_key(self, event: Key) -> None:
+        """Enter sends; a text area would begin a line."""
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.action_send()
+        else:
+            await super()._on_key(event)
 
     def action_send(self) -> None:
         """Hand the text on; the line is cleared by who takes it."""

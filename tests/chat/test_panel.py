@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Collapsible, Input, Static
+from textual.widgets import Collapsible, Input, Markdown, Static
 from textual.widgets.markdown import MarkdownFence
 
 from rxlapce.bridge.messages import ConnectionState
@@ -92,7 +92,7 @@ async def test_an_answer_is_drawn_whole_and_kept(daemon: Path, history: History)
         view = app.query_one(AnswerView)
         await until(pilot, lambda: view.shown.ended)
         assert shown.standing is Standing.DONE
-        drawn = "".join(part.source for part in view.query_one(AnswerText).query("Markdown").results())
+        drawn = "".join(part.source for part in view.query_one(AnswerText).query(Markdown))
         assert drawn == shown.text
         assert "tokens/s" in text_of(app, ".figures")
     (chat,) = history.chats()
@@ -344,9 +344,7 @@ async def test_a_seam_takes_back_what_was_drawn_and_says_so(tmp_path: Path) -> N
         gate.set()
         shown = await ended(app, pilot)
         assert shown.text == "right"
-        parts = app.query_one(AnswerText).query("Markdown").results()
-        await until(pilot, lambda: [part.source for part in app.query_one(AnswerText).query("Markdown")] == ["right"])
-        assert parts
+        await until(pilot, lambda: [part.source for part in app.query_one(AnswerText).query(Markdown)] == ["right"])
 
 
 async def test_what_is_said_for_the_terminal_does_nothing(tmp_path: Path) -> None:
