@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol, TextIO
@@ -87,19 +86,6 @@ class SecretScrubber:
         return len(data)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingFacts:
-    """What is known of a recording before its bytes; no field may hold a secret."""
-
-    provider: str = ""
-    api: str = ""
-    model: str = ""
-    status: int | None = None
-    content_type: str = ""
-    started: str = ""
-    """The wall time of the first record, in UTC, as ISO 8601 has it."""
-
-
 class RecordingFile:
     """One recording on its way to disk: `PATH.part`, mode 0600, which becomes `PATH` when it is whole.
 
@@ -173,6 +159,7 @@ def record(
     *,
     exchange: Exchange | None = None,
     api: str = "",
+    framing: str = "",
     scrubber: Callable[[], Scrubber] | None = None,
     on_trouble: Callable[[Exception], None],
     max_bytes: int = DEFAULT_MAX_BYTES,
@@ -184,9 +171,10 @@ def record(
         result  --a--b-----|      path: header, 0.2 a, 0.5 b, end 1.1 completed
 
     A pure tap: the bytes and their end pass unchanged, and no failure of the recording reaches the stream: it is told
-    once to `on_trouble` and ends the recording. `exchange` gives what the header tells of provider, model, status and
-    content type, read at the first bytes. `scrubber` makes one for a subscription, which takes secrets out of the
-    bytes: what it holds back is recorded with the bytes that release it.
+    once to `on_trouble` and ends the recording. `exchange` gives what the header tells of provider, model and response,
+    read at the first bytes; and the body of a refusal (HTTP status from 300), which is recorded though no bytes of it
+    pass. `api` and `framing` are told as they are. `scrubber` makes one for a subscription, which takes secrets out of
+    the bytes: what it holds back is recorded with the bytes that release it.
 
     The file is `path` + ".part", mode 0600, until the stream has ended (also by disposal: outcome `disposed`), then
     `path`. It must be a new one for each subscription: one that is under way fails a second. Offsets are in seconds
@@ -201,9 +189,18 @@ def record(
     def recorded(source: Observable[bytes]) -> Observable[bytes]:
         def on_subscribe(receiver: Receiver[bytes], scheduler: SchedulerBase | None) -> DisposableBase:
             file = RecordingFile(path, on_trouble)
-            tape = _Tape(file, exchange, api, scrubber() if scrubber else None, max_bytes, wall_clock)
             clock = clock_of(scheduler)
             started_s = clock()
+            tape = Tape(
+                file,
+                exchange=exchange if exchange is not None else Exchange(),
+                api=api,
+                framing=framing,
+                scrubber=scrubber() if scrubber else None,
+                max_bytes=max_bytes,
+                started_s=started_s,
+                wall_clock=wall_clock,
+            )
             emit, upstream = receiver.on_next, SingleAssignmentDisposable()
 
             def on_next(data: bytes) -> None:
@@ -229,32 +226,43 @@ def record(
     return recorded
 
 
-class _Tape:
-    """The lines of one subscription's recording."""
+class Tape:
+    """The lines of one recording, for `record`, and for who has bytes in his hand and no Observable.
+
+    `exchange` is read when the first line is written, and for its `refusal`; `started_s` is of the clock that it has.
+    Times are in seconds since then. Never raises: a failure ends the `file`, which tells it.
+    """
 
     def __init__(
         self,
         file: RecordingFile,
-        exchange: Exchange | None,
-        api: str,
-        scrubber: Scrubber | None,
-        max_bytes: int,
-        wall_clock: Callable[[], datetime],
+        *,
+        exchange: Exchange,
+        api: str = "",
+        framing: str = "",
+        path: str = "",
+        scrubber: Scrubber | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        started_s: float = 0.0,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._file = file
-        self._exchange = exchange if exchange is not None else Exchange()
-        self._api = api
+        self._exchange = exchange
+        self._api, self._framing, self._path = api, framing, path
         self._scrubber = scrubber
         self._left = max_bytes
         self._max_bytes = max_bytes
+        self._started_s = started_s
         self._wall_clock = wall_clock
         self._begun = False
+        self._taken = False
 
     def take(self, at_s: float, data: bytes) -> None:
         """One read brought `data`."""
         if not self._file.alive:
             return
         self._begin()
+        self._taken = True
         self._left -= len(data)
         if self._left < 0:
             self._file.give_up(OSError(f"the recording ends: the answer is larger than {self._max_bytes} bytes"))
@@ -262,10 +270,12 @@ class _Tape:
         self._add(at_s, data if self._scrubber is None else self._scrubber.feed(data))
 
     def end(self, at_s: float, outcome: str, error: Exception | None = None) -> None:
-        """The stream has ended; a second end is none."""
+        """The stream ended so; without effect after the first call."""
         if not self._file.alive:
             return
         self._begin()
+        if not self._taken and self._exchange.refusal:
+            self.take(at_s, self._exchange.refusal)
         if self._scrubber is not None:
             self._add(at_s, self._scrubber.close())
         line: dict[str, object] = {"t": round(at_s, 6), "end": outcome}
@@ -279,16 +289,25 @@ class _Tape:
             return
         self._begun = True
         exchange = self._exchange
-        facts = RecordingFacts(
-            provider=exchange.provider,
-            api=self._api,
-            model=exchange.model,
-            status=exchange.status,
-            content_type=exchange.content_type,
-            started=self._wall_clock().astimezone(UTC).isoformat(timespec="milliseconds"),
-        )
-        scrubbed = self._scrubber is not None
-        self._file.add({"format": FORMAT, "version": VERSION, **asdict(facts), "scrubbed": scrubbed})
+        begun: dict[str, object] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "provider": exchange.provider,
+            "api": self._api,
+            "model": exchange.model,
+            "status": exchange.status,
+            "content_type": exchange.content_type,
+            "started": self._wall_clock().astimezone(UTC).isoformat(timespec="milliseconds"),
+            "scrubbed": self._scrubber is not None,
+        }
+        answered_s = exchange.answered_s
+        later: dict[str, object] = {
+            "framing": self._framing,
+            "path": self._path,
+            "headers": dict(exchange.headers),
+            "answered": answered_s and round(max(0.0, answered_s - self._started_s), 6),
+        }
+        self._file.add(begun | {name: value for name, value in later.items() if value not in ("", None, {})})
 
     def _add(self, at_s: float, data: bytes) -> None:
         if data:

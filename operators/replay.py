@@ -2,116 +2,20 @@
 
 import asyncio
 from collections.abc import Callable
-from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import msgspec
 from reactivex import Observable
 from reactivex.abc import DisposableBase, SchedulerBase
 from reactivex.disposable import Disposable, SerialDisposable
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
+from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, Receiver, Stage, clock_of
+from rxlapce.operators.recording import RecordedError, RecordingLine, RecordingReader, Torn
 
-#: A longer line is no line of a recording, in bytes: a read of 48 MiB.
-MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 #: What an event loop's timer may be early by, in seconds.
 SLACK_S: Final = 0.001
-
-
-class RecordedError(msgspec.Struct, frozen=True):
-    """`ProviderError.to_dict`, or of another error nothing but its class's name."""
-
-    message: str
-    kind: ErrorKind = ErrorKind.INTERNAL
-    retry: Retry | None = None
-    phase: Phase = Phase.FLOW
-    retry_after_s: float | None = None
-    status: int | None = None
-    provider: str | None = None
-    request_id: str | None = None
-    raw: str | None = None
-    delivered_chars: int | None = None
-
-    def revived(self) -> ProviderError:
-        """The error that was recorded."""
-        error = ProviderError(
-            self.kind,
-            self.message,
-            retry=self.retry,
-            phase=self.phase,
-            retry_after_s=self.retry_after_s,
-            status=self.status,
-            provider=self.provider,
-            request_id=self.request_id,
-            raw=self.raw,
-        )
-        error.delivered_chars = self.delivered_chars
-        return error
-
-
-class RecordingHeader(msgspec.Struct, frozen=True):
-    """The first line of a recording."""
-
-    format: Literal["rxlapce-recording"]
-    version: Literal[1]
-    provider: str = ""
-    api: str = ""
-    model: str = ""
-    status: int | None = None
-    content_type: str = ""
-    started: str = ""
-    scrubbed: bool = False
-
-
-class RecordingLine(msgspec.Struct, frozen=True):
-    """Any other line: bytes, or the end."""
-
-    t: Annotated[float, msgspec.Meta(ge=0)]
-    b64: bytes | None = None
-    end: Literal["completed", "failed", "disposed"] | None = None
-    error: RecordedError | None = None
-
-
-class Torn(Exception):
-    """The recording goes no further than this, though its end has not come."""
-
-
-class RecordingReader:
-    """The lines of one recording, one at a time. Raises `OSError`, `ValueError` if it is none, and `Torn`."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines = 1
-        self._file: BufferedReader = path.open("rb")
-        try:
-            line = self._file.readline(MAX_LINE_BYTES)
-            self.header = msgspec.json.decode(line, type=RecordingHeader)
-        except msgspec.MsgspecError as error:
-            self.close()
-            raise ValueError(f"{path.name} is no recording that this version can play: {error}") from error
-        except BaseException:
-            self.close()
-            raise
-
-    def read(self) -> RecordingLine:
-        """The next line."""
-        self._lines += 1
-        line = self._file.readline(MAX_LINE_BYTES)
-        if not line:
-            raise Torn(f"{self._path.name} is torn: it has no end after its line {self._lines - 1}")
-        if not line.endswith(b"\n"):
-            raise Torn(f"{self._path.name} is torn in line {self._lines}")
-        try:
-            return msgspec.json.decode(line, type=RecordingLine)
-        except msgspec.MsgspecError as error:
-            raise Torn(f"{self._path.name} is torn: line {self._lines}: {error}") from error
-
-    def close(self) -> None:
-        """Close the file; nothing may be read any more."""
-        self._file.close()
 
 
 def replay(path: Path, *, speed: float = 1.0, exchange: Exchange | None = None) -> Observable[bytes]:

@@ -11,7 +11,7 @@ Everything here runs on one event loop's thread; nothing is locked.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -132,6 +132,10 @@ class Exchange:
     `connect_s` is a limit on connecting, in seconds, where it is stricter than the HTTP client's own. `reads` and
     `bytes_read` only grow, over all attempts: who asks for one attempt's compares with what they were before it.
 
+    `headers` are those of the response that say something of limits and of who to ask about it, without secrets and
+    with lower-case names; `answered_s` is the loop's clock when they came. `refusal` is the body, without secrets and
+    bounded, of a response that was an HTTP error.
+
     `watchers` hear what happens to the request (`happenings`), in the order in which they came; `spoke` says that its
     first token has been told.
     """
@@ -149,6 +153,9 @@ class Exchange:
     reads: int = 0
     status: int | None = None
     content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    answered_s: float | None = None
+    refusal: bytes = b""
     provider_request_id: str | None = None
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     connect_s: float | None = None
@@ -170,6 +177,7 @@ class Exchange:
         """Forget the response to the attempt before: one that fails ahead of its own would be told with that status."""
         self.status = self.provider_request_id = None
         self.content_type = ""
+        self.headers, self.answered_s, self.refusal = {}, None, b""
 
 
 class Receiver(Generic[T]):

@@ -18,7 +18,8 @@ from rxlapce.flow import Exchange, Tasks
 from rxlapce.notebook.ask import Ask, OnBytes, when_ready
 from rxlapce.notebook.probes import Probes
 from rxlapce.notebook.who import SIMULATED_MODEL, SIMULATOR, Who, model_of, who_answers
-from rxlapce.operators.replay import RecordingReader, replay
+from rxlapce.operators.recording import RecordingReader
+from rxlapce.operators.replay import replay
 from rxlapce.providers.discovery import list_models
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.inlet import Inlet

@@ -1,18 +1,35 @@
 """A request as the HTTP client takes it: what stands between the providers and the client, without loading either."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from reactivex import Observable
 
-from rxlapce.errors import ProviderError
+from rxlapce.dialects.failures import REQUEST_ID_HEADERS
+from rxlapce.errors import ProviderError, writable
 from rxlapce.flow import Exchange
 from rxlapce.providers.auth import Auth
-from rxlapce.secret import scrub
+from rxlapce.secret import Secret, scrub
 
 #: A unary answer is read whole, up to this.
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+
+#: Of a response's headers those that say what limits hold, when to ask again, and by which name the provider's support
+#: knows the request; and what such names begin with. None of them holds a secret, nor who the user is.
+TELLING_HEADERS: Final = frozenset(
+    {
+        *REQUEST_ID_HEADERS,
+        "retry-after",
+        "retry-after-ms",
+        "x-ms-retry-after-ms",
+        "x-should-retry",
+        "x-amzn-errortype",
+        "openai-processing-ms",
+    }
+)
+TELLING_PREFIXES: Final = ("x-ratelimit-", "anthropic-ratelimit-")
+MAX_HEADER_CHARS: Final = 2048
 
 ReadError = Callable[[int, Mapping[str, str], bytes], ProviderError]
 
@@ -45,6 +62,15 @@ class HttpSource(Protocol):
     async def fetch(self, call: HttpCall, exchange: Exchange) -> bytes:
         """What `whole` emits. Raises `ProviderError`."""
         ...
+
+
+def telling_headers(headers: Mapping[str, str], secrets: Iterable[Secret]) -> dict[str, str]:
+    """Those of `headers` that tell something, by lower-case names, cleaned of `secrets`."""
+    return {
+        name: scrub(writable(value, MAX_HEADER_CHARS), secrets)
+        for name, value in ((name.lower(), value) for name, value in headers.items())
+        if name in TELLING_HEADERS or name.startswith(TELLING_PREFIXES)
+    }
 
 
 def told_by(error: ProviderError, call: HttpCall, exchange: Exchange) -> ProviderError:

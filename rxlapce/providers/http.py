@@ -22,7 +22,7 @@ from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry, writable
 from rxlapce.flow import Exchange, Receiver, Stage, Tasks, connect, from_reads, iterate
 from rxlapce.operators.timeouts import StreamTimeout, TimeLimit
 from rxlapce.providers.auth import Unsigned
-from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, told_by
+from rxlapce.providers.call import MAX_ANSWER_BYTES, MAX_HEADER_CHARS, HttpCall, telling_headers, told_by
 from rxlapce.secret import scrub
 
 #: What one read takes at most, and what aiohttp holds of a response before it stops reading the socket (at twice this,
@@ -31,7 +31,6 @@ from rxlapce.secret import scrub
 READ_BUFFER_BYTES: Final = 16 * 1024
 #: Error bodies are read up to this; the rest tells nothing.
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
-MAX_HEADER_CHARS: Final = 2048
 
 #: The proxy's URL for a URL, None for none.
 ProxyFor = Callable[[str], str | None]
@@ -258,7 +257,8 @@ def _learn(response: aiohttp.ClientResponse, call: HttpCall, exchange: Exchange)
     """Fill in what the headers tell."""
     exchange.status = response.status
     exchange.content_type = response.content_type
-    exchange.last_read_s = asyncio.get_running_loop().time()
+    exchange.last_read_s = exchange.answered_s = asyncio.get_running_loop().time()
+    exchange.headers = telling_headers(response.headers, call.auth.secrets)
     told = request_id(response.headers)
     told = None if told is None else scrub(writable(told, MAX_HEADER_CHARS), call.auth.secrets)
     exchange.provider_request_id = told
@@ -271,6 +271,7 @@ async def _refusal(response: aiohttp.ClientResponse, call: HttpCall, exchange: E
         body = await asyncio.wait_for(_beginning(response, MAX_ERROR_BODY_BYTES), timeout=10)
     except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
         body = b""
+    exchange.refusal = scrub(body.decode("latin-1"), call.auth.secrets).encode("latin-1")
     if response.status < 400:
         error = ProviderError(
             ErrorKind.BAD_REQUEST,

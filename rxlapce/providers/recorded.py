@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from rxlapce.operators.replay import RecordingHeader
+from rxlapce.operators.recording import RecordingHeader
 from rxlapce.providers.apis import APIS, Format
 from rxlapce.providers.provider import Api
 

@@ -15,7 +15,7 @@ from rxlapce.off_loop import off_loop
 from rxlapce.operators.record import RecordingFile
 from rxlapce.operators.redact import redact
 from rxlapce.operators.redact_window import MAX_CANDIDATE_CHARS
-from rxlapce.operators.replay import RecordedError
+from rxlapce.operators.recording import RecordedError
 from rxlapce.operators.tap import Outcome
 from rxlapce.pipeline.copies.folder import RecordingFolder
 from rxlapce.pipeline.copies.line import Ended, LineBounds, LinedCopy, Taken
