@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tables_bridge
+import tables_chat
 import tables_cli
 import tables_config
 import tables_keys
@@ -28,6 +29,7 @@ DOCS = Path(__file__).parent
 DOCUMENTS = (
     "protocol.md",
     "bridge.md",
+    "chat.md",
     "cli.md",
     "config.md",
     "pipelines.md",
@@ -42,6 +44,7 @@ MARK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES: dict[str, Callable[[], str]] = {
     **tables_protocol.TABLES,
     **tables_bridge.TABLES,
+    **tables_chat.TABLES,
     **tables_cli.TABLES,
     **tables_logs.TABLES,
     **tables_config.TABLES,

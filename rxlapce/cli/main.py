@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: name -> (module, one line of help). Help is here so that `rxlapce --help` loads no subcommand.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("rxlapce.cli.demo", "Stream an answer through daemon and shared memory, and say what happened."),
-    "chat": ("rxlapce.cli.chat", "Ask a model by way of the running daemon."),
+    "chat": ("rxlapce.cli.chat", "Ask a model by way of the running daemon; without a prompt in a panel."),
     "bridge": ("rxlapce.cli.bridge", "Let an editor in any language talk to the daemon by lines of JSON."),
     "serve": ("rxlapce.cli.serve", "Run the daemon that editors connect to."),
     "service": ("rxlapce.cli.service", "Run the daemon as a service of this user."),
