@@ -262,16 +262,16 @@ class Lab:
     async def client(self) -> HttpClient:
         """The connections."""
         async with self._lock:
+            self._may_open()
             if self._client is None:
-                self._may_open()
                 self._client = await self._stack.enter_async_context(HttpClient(proxy_for=proxy_for))
             return self._client
 
     async def simulated(self) -> dict[str, Provider]:
         """All providers as the simulator plays them, and the one that it is itself."""
         async with self._lock:
+            self._may_open()
             if self._simulator is None:
-                self._may_open()
                 from rxlapce.simulator import Simulator  # with a web server
 
                 simulator = Simulator(
