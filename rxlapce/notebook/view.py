@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from threading import get_ident
-from typing import Any
+from typing import Any, Final
 
 from reactivex import Observable
 from reactivex.disposable import SerialDisposable
@@ -19,8 +19,14 @@ from rxlapce.notebook.widget import Page, can_be_live
 from rxlapce.notebook.words import words_of
 from rxlapce.tokens import Text
 
-#: The static form stays out of sight while the live one beside it, in the same output, is drawn.
-_HIDE = "<style>.jp-OutputArea:has(.rxm[data-told]) .rxlapce-static { display: none }</style>"
+#: One form is in sight. While the live one is drawn, the static one beside it, in the next output, is hidden. In a
+#: notebook that was saved, where nothing will ever be drawn, it is the other way round: JupyterLab says there that it
+#: is loading a widget.
+_STYLE: Final = (
+    "<style>.jp-OutputArea:has(.rxm[data-told]) .rxlapce-static,"
+    ".jp-OutputArea-child:has(+ .jp-OutputArea-child .rxlapce-static):not(:has(.rxm[data-told]))"
+    "{display:none}</style>"
+)
 
 
 class View:
@@ -104,7 +110,7 @@ class View:
             self.display()
 
     def _repr_html_(self) -> str:
-        return f'{_HIDE}<div class="rxlapce-static">{self.svg()}</div>'
+        return f'{_STYLE}<div class="rxlapce-static">{self.svg()}</div>'
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> cells.Bundle:
         del include, exclude
