@@ -27,6 +27,7 @@ const KINDS = [
   "bytes", "event", "text", "reasoning", "refusal", "tool_call", "usage", "finish", "seam", "opaque", "value",
 ];
 const KIND_NUMBER = new Map(KINDS.map((kind, number) => [kind, number]));
+const NO_TOKENS = new Set(["bytes", "event", "value"].map((kind) => KIND_NUMBER.get(kind)));
 const OTHER_KIND = KIND_NUMBER.get("value");
 const kindNumber = (kind) => KIND_NUMBER.get(kind) ?? OTHER_KIND;
 const kindWords = (kind) => kind.replaceAll("_", " ");
@@ -246,6 +247,11 @@ export class Store {
     this.history = []; // what the last lane had when: for the speed of the last second
     this.deltas = 0; // since the snapshot
     this.addLanes(lanes);
+  }
+
+  /** Whether it is a model that speaks. */
+  get hasTokens() {
+    return [...this.kinds].some((kind) => !NO_TOKENS.has(kind));
   }
 
   get live() {
@@ -489,6 +495,8 @@ const PILE_RADIUS = 4;
 /** So many marks in one column are still drawn one by one, if there is nothing beside them. */
 const PILE = 4;
 const DIMMED = 0.12;
+/** A label that does not fit is cut, but to no fewer characters. */
+const LEAST_CUT = 12;
 const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace';
 
 /** How many of which kind fall into each column of each lane: so much is drawn, however many marks there are. */
@@ -581,7 +589,7 @@ class Painter {
     store.rows.forEach((row, at) => this.lane(row, this.line(at)));
     this.gather();
     store.rows.forEach((_, at) => this.marksOf(at, this.line(at)));
-    store.rows.forEach((row, at) => this.endOf(row, this.line(at)));
+    store.rows.forEach((row, at) => this.endOf(row, this.line(at), store.rows[at - 1]?.end?.error));
     if (focus) this.focus(focus);
   }
 
@@ -805,7 +813,7 @@ class Painter {
     const text = this.store.marks.label[slot].trim();
     const letter = c.measureText("m").width;
     const fitting = Math.floor((room + 4) / letter);
-    if (!text || fitting < Math.min(6, text.length)) return; // a letter or two would only be dirt
+    if (!text || fitting < Math.min(LEAST_CUT, text.length)) return; // a few letters would only be dirt
     c.globalAlpha = this.dim(this.store.marks.kind[slot]);
     c.fillStyle = this.theme.ink;
     c.textAlign = "left";
@@ -816,17 +824,28 @@ class Painter {
     this.drawn += 1;
   }
 
-  endOf({ end }, y) {
+  /** An error goes down all lanes; in words it stands where it began, not where it says what the lane `above` said. */
+  endOf({ end }, y, above) {
     if (!end) return;
-    const c = this.context;
     const x = this.x(end.t);
     if (x < -10 || x > this.width + 10) return;
     const failed = end.outcome === "failed";
-    c.strokeStyle = this.theme[end.outcome];
-    c.lineWidth = failed ? 2.5 : 2;
-    c.setLineDash(end.outcome === "cancelled" ? [3, 3] : []);
+    this.context.setLineDash(end.outcome === "cancelled" ? [3, 3] : []);
+    if (failed) this.endMark(x, y, failed, this.theme.ground, 5.5); // apart from a mark that lies under it
+    this.endMark(x, y, failed, this.theme[end.outcome], failed ? 2.5 : 2);
+    this.context.setLineDash([]);
+    this.drawn += 1;
+    if (end.error && end.error !== above) this.besideEnd(end.error, x, y - 15, this.theme.failed);
+    else if (end.outcome === "cancelled") this.besideEnd("cancelled", x, y - 15, this.theme.cancelled);
+  }
+
+  /** A cross, or a bar. */
+  endMark(x, y, cross, colour, width) {
+    const c = this.context;
+    c.strokeStyle = colour;
+    c.lineWidth = width;
     c.beginPath();
-    if (failed) {
+    if (cross) {
       c.moveTo(x - 6, y - 6);
       c.lineTo(x + 6, y + 6);
       c.moveTo(x + 6, y - 6);
@@ -836,10 +855,6 @@ class Painter {
       c.lineTo(x, y + 12);
     }
     c.stroke();
-    c.setLineDash([]);
-    this.drawn += 1;
-    if (end.error) this.besideEnd(end.error, x, y - 15, this.theme.failed);
-    else if (end.outcome === "cancelled") this.besideEnd("cancelled", x, y - 15, this.theme.cancelled);
   }
 
   /** To the left, where an end at the right edge has its room; over what is there, so on paper. */
@@ -956,8 +971,7 @@ class Header {
     say(this.state, STATE_WORDS[state] ?? state);
     this.state.dataset.state = state;
     say(this.clock, store.empty ? "" : duration(now));
-    const unit = lane?.shape === "tokens" ? "tokens/s" : "items/s";
-    say(this.rate, lane?.marks ? `${count(store.rate(now))} ${unit}` : "");
+    say(this.rate, lane?.marks ? `${count(store.rate(now))} ${store.hasTokens ? "tokens" : "items"}/s` : "");
     this.rate.title = store.live ? "In the last second" : "On the average";
     this.follow.hidden = !store.live || following || gone;
     this.cancel.hidden = !store.live || gone || store.empty;
@@ -1196,6 +1210,9 @@ function pixels({ deltaX, deltaY, deltaMode }) {
 const VERSION = 1;
 const KEYS_WORDS = "Plus and minus zoom, arrows move, shift and arrows step from mark to mark, F shows all.";
 const SEEN_EVERY_MS = 250;
+/** Between drawings of what came: thirty a second, on a screen that draws sixty frames. */
+const UPDATE_MS = 30;
+/** Between drawings for the clock alone. */
 const TICK_MS = 100;
 /** The pointer must rest before the kernel is asked: sweeping over marks is no question. */
 const REST_MS = 80;
@@ -1221,6 +1238,7 @@ class Diagram {
     this.told = { deltas: 0, at: -Infinity };
     this.heard = { at: -Infinity, state: "" }; // what was said aloud
     this.frames = 0;
+    this.drawnAt = -Infinity;
     this.timers = new Map();
     this.ends = new AbortController();
     this.build();
@@ -1351,7 +1369,9 @@ class Diagram {
       this.store.delta(message);
       this.hearClock();
     } else if (message.type === "detail" || message.type === "gone") this.hearDetail(message);
-    this.invalidate();
+    // Messages that were held up come in a heap: they are drawn as one.
+    this.forget("tick");
+    this.later("tick", Math.max(0, this.drawnAt + UPDATE_MS - performance.now()), () => this.invalidate());
   }
 
   hearSnapshot(message) {
@@ -1461,7 +1481,9 @@ class Diagram {
     this.legend.update(this.store.kinds, this.theme);
     this.sayAloud(now);
     this.frames += 1;
+    this.drawnAt = performance.now();
     this.tellSeen();
+    this.forget("tick");
     // A clock that runs is something that changes.
     if (this.store.live && !this.gone && !this.store.empty) {
       this.later("tick", this.calm.matches ? 5 * TICK_MS : TICK_MS, () => this.invalidate());
@@ -1630,18 +1652,21 @@ class Diagram {
     const detail = this.details.get(this.hover.seq);
     if (slot < 0) return { title: "kept no longer", lines: ["It has left the window that is kept."] };
     const kind = marks.kind[slot];
+    const known = detail?.type === "detail" ? detail : null;
     const before = this.neighbour(slot, -1);
     const gap = before >= 0 ? marks.t[slot] - marks.t[before] : NaN;
-    const after = gap < 5e-7 ? ", with the one before" : gap >= 0 ? `, ${duration(gap)} after the one before` : "";
+    const after = gap < 5e-7 ? "with the one before" : gap >= 0 ? `${duration(gap)} after the one before` : "";
     const textual = row.shape === "tokens" || !["bytes", "event"].includes(KINDS[kind]);
-    const lines = [`at ${precise(marks.t[slot], this.window.span)}${after}`];
-    if (marks.size[slot]) lines.push(textual ? plural(marks.size[slot], "char") : size(marks.size[slot]));
+    const long = textual ? plural(marks.size[slot], "char") : size(marks.size[slot]);
+    // The kernel's title says when and how long; until it has come, the page says what it knows.
+    const when = `at ${precise(marks.t[slot], this.window.span)}`;
+    const lines = known ? [after] : [when, after, marks.size[slot] ? long : ""];
     return {
-      title: `${detail?.title ?? kindWords(KINDS[kind])} · ${row.name}`,
+      title: known?.title ?? `${kindWords(KINDS[kind])} · ${row.name}`,
       colour: this.theme.kinds[kind],
       label: marks.label[slot],
-      lines,
-      detail: detail?.type === "detail" ? detail : null,
+      lines: lines.filter((line) => line),
+      detail: known,
       note: this.noteOn(detail),
     };
   }

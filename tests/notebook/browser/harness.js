@@ -93,7 +93,9 @@ window.harness = {
   },
 
   async drawn() {
-    for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+    const frame = () => new Promise(requestAnimationFrame);
+    await new Promise((done) => setTimeout(done, 31)); // as long as a drawing may be put off
+    for (let n = 0; n < 2; n += 1) await frame();
   },
 };
 window.harnessReady = true;

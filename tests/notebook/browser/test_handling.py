@@ -231,6 +231,7 @@ async def test_sweeping_over_marks_asks_nothing_and_what_is_known_is_not_asked_a
 
 async def test_a_mark_that_the_kernel_has_let_go_says_so(diagram: DiagramPage) -> None:
     await diagram.tell(snapshot(reads(20), state=State.RUNNING, now=3.0, ends=ENDED))
+    await diagram.js("d.fit()")  # or what runs would slide away under the pointer
     await diagram.page.mouse.move(*await diagram.mark(32))
     await diagram.tell(Gone(32))
     assert "keeps no more of it" in await diagram.page.locator(TIP).inner_text()
