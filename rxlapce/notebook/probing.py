@@ -34,7 +34,8 @@ class TraceProbes:
         """The mark that is being handed on, and its lane: what passes a lane further down comes of it."""
         self._clock: Clock | None = None
         self._zero = 0.0
-        self._home = 0
+        self.home = 0
+        """The thread of the trace, from the first subscription on."""
         self._post: Callable[[Callable[[], object]], object] | None = None
         self._closed_gates: set[FlowControl] = set()
         self._gates: list[FlowControl] = []
@@ -69,7 +70,7 @@ class TraceProbes:
         if self._clock is None:
             self._clock = clock_of(scheduler)
             self._zero = self._clock()
-            self._home = get_ident()
+            self.home = get_ident()
             self._post = _poster()
             for flow in self._gates:
                 self._turned(flow)
@@ -81,7 +82,7 @@ class TraceProbes:
     def at_home(self, note: Callable[[float], object]) -> None:
         """Call `note` with the time: now, or from another thread as soon as the loop comes to it."""
         t = self.now()
-        if self._post is None or get_ident() == self._home:
+        if self._post is None or get_ident() == self.home:
             note(t)
         else:
             self._post(lambda: note(t))
@@ -89,7 +90,7 @@ class TraceProbes:
     @property
     def elsewhere(self) -> bool:
         """Whether this runs on another thread than the trace."""
-        return self._post is not None and get_ident() != self._home
+        return self._post is not None and get_ident() != self.home
 
     def _turned(self, flow: FlowControl) -> None:
         if self._clock is None:
@@ -115,10 +116,10 @@ class _Tap(Generic[T]):
     def start(self, source: Observable[T], scheduler: SchedulerBase | None) -> DisposableBase:
         probes, lane, emit = self.probes, self.lane, self.receiver.on_next
         trace = probes.trace
-        mark, now = trace.mark, probes.now
+        mark, now, home = trace.mark, probes.now, probes.home
 
         def on_next(item: T) -> None:
-            if probes.elsewhere:
+            if get_ident() != home and probes.elsewhere:
                 probes.at_home(lambda t: mark(lane, t, item))
                 emit(item)
                 return

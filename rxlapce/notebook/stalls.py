@@ -45,7 +45,7 @@ class Rhythm:
         if since is None:
             return None
         gap = t - since
-        stalled = self._is_stall(gap)
+        stalled = gap > STALL_S and self._is_stall(gap)
         self._seen += 1
         if gap >= TOGETHER_S:
             self._gaps.record(int(gap * 1e6))

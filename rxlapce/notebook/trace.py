@@ -42,6 +42,8 @@ class Trace:
         self.ends: list[LaneEnd] = []
         """In the order in which they came. A lane that was subscribed to again has more than one, and goes on after."""
         self.state = State.WAITING
+        self.is_over = False
+        """Whether nothing changes any more."""
         self.error: str | None = None
         """Of a run that failed: its kind and message."""
         self.kept: deque[Mark] = deque()
@@ -64,11 +66,6 @@ class Trace:
         return self.next_seq - len(self.kept)
 
     @property
-    def is_over(self) -> bool:
-        """Whether nothing changes any more."""
-        return self.state not in (State.WAITING, State.RUNNING)
-
-    @property
     def totals(self) -> list[LaneTotal]:
         """What has passed each lane."""
         return [LaneTotal(track.lane.id, track.marks, track.size) for track in self._tracks]
@@ -87,13 +84,12 @@ class Trace:
         return lane
 
     def begin(self, lane: int, t: float) -> None:
-        """The lane was subscribed to, for the first time or again, at `t`."""
+        """The lane was subscribed to at `t`, for the first time or again: the wait for its next mark is no stall."""
         track = self._tracks[lane]
         track.live += 1
         if track.live == 1:
             track.rhythm.since = None
         track.unnoted = None
-        del t  # nothing shows it yet: the wait for a first mark is no stall
 
     def mark(self, lane: int, t: float, item: Any, cause: int | None = None) -> int:  # what any Observable emits
         """`item` has passed; `cause` is the mark in whose delivery it came. Returns its `seq`."""
@@ -168,7 +164,7 @@ class Trace:
             track.pauses.end(t)
         self.ends += [track.unnoted for track in self._tracks if track.unnoted is not None]
         self.error = None if error is None else told(error)
-        self.state = State(outcome.value)
+        self.state, self.is_over = State(outcome.value), True
         self._changed()
 
     def spans(self, now: float) -> list[Span]:

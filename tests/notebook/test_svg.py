@@ -55,12 +55,12 @@ def test_a_short_stream_is_drawn_mark_by_mark() -> None:
 
 @pytest.mark.parametrize("lanes", [1, 3, 12])
 def test_a_long_stream_has_a_bounded_picture(lanes: int) -> None:
-    trace = Trace(max_marks=3_000)
+    trace = Trace(max_marks=1_500)
     for number in range(lanes):
         trace.lane(f"lane {number}")
         trace.begin(number, 0.0)
-    for number in range(9_000):
-        trace.mark(number % lanes, number * 0.003 + (number // 500) * 2.0, "x" * 30)
+    for number in range(3_000):
+        trace.mark(number % lanes, number * 0.01 + (number // 200) * 2.0, "x" * 30)
     svg = svg_of(trace, 100.0)
     assert len(list(parsed(svg).iter())) < 2_000
     assert len(svg) < 200_000
