@@ -81,7 +81,7 @@ class _Drawing:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="rxlapce-marbles" role="img" aria-label="{summary}"'
             f' width="{_WIDTH}" height="{height}" viewBox="0 0 {_WIDTH} {height}">'
-            f"<style>{_STYLE}{_themes()}</style>"
+            f"<style>{_STYLE}{themes('.rxlapce-marbles')}</style>"
             f'<rect width="{_WIDTH}" height="{height}" fill="var(--ground)"/>{"".join(parts)}</svg>'
         )
 
@@ -283,11 +283,13 @@ def _cells(text: str) -> int:
 
 
 @cache
-def _themes() -> str:
-    """The colours as variables: the reader's theme by the system's, or by the notebook's where that says its own."""
+def themes(place: str) -> str:
+    """The colours as variables, for what the selector `place` is.
+
+    The reader's theme by the system's, or by the notebook's where that says its own.
+    """
     light = ";".join(f"--{name}:{tint.light}" for name, tint in palette.tints().items())
     dark = ";".join(f"--{name}:{tint.dark}" for name, tint in palette.tints().items())
-    place = ".rxlapce-marbles"
     return (
         f"{place}{{{light}}}@media (prefers-color-scheme:dark){{{place}{{{dark}}}}}"
         f'[data-jp-theme-light="true"] {place},body.vscode-light {place}{{{light}}}'

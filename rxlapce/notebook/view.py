@@ -10,6 +10,7 @@ from reactivex.disposable import SerialDisposable
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxlapce.notebook import cells
+from rxlapce.notebook.frames import frame_of
 from rxlapce.notebook.marks import Outcome
 from rxlapce.notebook.probing import TraceProbes
 from rxlapce.notebook.pump import Pump
@@ -90,9 +91,17 @@ class View:
             raise self.error
         return self.items
 
+    def now(self) -> float:
+        """The trace's clock, in seconds: it goes on after the end."""
+        return self._probes.now()
+
     def svg(self) -> str:
         """The diagram as it is now: one SVG document that needs nothing else."""
         return svg_of(self.trace, self._probes.now())
+
+    def frame(self) -> "DataFrame":
+        """The kept marks of all lanes as a table of pandas': see `frames.frame_of`."""
+        return frame_of(self.trace)
 
     def display(self) -> None:
         """Show it in the output of the cell that runs: live if it can be, and the static form when the stream ends."""
