@@ -6,6 +6,7 @@ import msgspec
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Collapsible, Markdown, Static
 
 from rxlapce.answer import WholeCall
@@ -34,6 +35,15 @@ class Line(Static):
             self._text = text
             self.display = bool(text)
             self.update(Content(harmless(text)), layout=not self._fixed)
+
+
+class Copied(Message):
+    """Somebody wants `text` in the clipboard; `what` says what it is."""
+
+    def __init__(self, text: str, what: str) -> None:
+        super().__init__()
+        self.text = text
+        self.what = what
 
 
 class CallCard(Vertical):
@@ -103,8 +113,7 @@ class AnswerView(Vertical):
     def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """A link is told and copied, not opened: its words may say another place than it goes to."""
         event.stop()
-        self.app.copy_to_clipboard(event.href)
-        self.notify(Content(f"Copied the link: {one_line(event.href, 200)}").markup)
+        self.post_message(Copied(event.href, f"the link: {one_line(event.href, 200)}"))
 
     def toggle_thoughts(self) -> None:
         """Fold the thoughts, or unfold them."""

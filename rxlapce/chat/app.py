@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
-from rxlapce.chat.answer_view import AnswerView
+from rxlapce.chat.answer_view import AnswerView, Copied
 from rxlapce.chat.choices import chat_rows, model_rows, unlisted_notes
 from rxlapce.chat.chooser import Chooser
 from rxlapce.chat.conversation import Conversation
@@ -184,7 +184,7 @@ class ChatApp(App[None], inherit_bindings=False):
         since = self._clock() - self._status_at_s
         self._head.show(self.model, self._status, since, simulated=self.link.simulated)
         offers = self.session.start_simulator is not None and not self.link.simulated
-        lines = () if self._starting else notice(self._status, self.session.no_key, offers=offers)
+        lines = () if self._starting else notice(self._status, since, self.session.no_key, offers=offers)
         self._was_offered = bool(lines) and offers
         if lines == self._noted:
             return
@@ -249,7 +249,9 @@ class ChatApp(App[None], inherit_bindings=False):
         try:
             await self.link.simulate(self.session.start_simulator)
         except ConfigError as error:
-            self.notify(f"The simulator does not start: {harmless(str(error))}", severity="error", timeout=15)
+            self.notify(
+                f"The simulator does not start: {harmless(str(error))}", severity="error", timeout=15, markup=False
+            )
         else:
             self.model = self.model or self.session.simulated_model
         finally:
@@ -367,17 +369,21 @@ class ChatApp(App[None], inherit_bindings=False):
             self.link.cancel()
         self._keep_the_end()
 
+    def on_copied(self, event: Copied) -> None:
+        """Copy by the terminal (OSC 52), and say so: the terminal itself says nothing."""
+        self.copy_to_clipboard(event.text)
+        self.notify(f"Copied {event.what}.", markup=False)
+
     def action_copy_or_quit(self) -> None:
         """Ctrl-C: copy what is marked; quit if nothing is."""
         marked = self.screen.get_selected_text() or self._prompt.selected_text
         if marked:
-            self.copy_to_clipboard(marked)
-            self.notify(f"Copied what is marked ({len(marked):,} characters).")
+            self.on_copied(Copied(marked, f"what is marked ({len(marked):,} characters)"))
         else:
             self.exit()
 
     def _warn(self, text: str) -> None:
-        self.notify(harmless(text), severity="warning")
+        self.notify(harmless(text), severity="warning", markup=False)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette (Ctrl-P) has."""

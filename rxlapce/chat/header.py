@@ -40,7 +40,7 @@ class Header(Horizontal):
         if model:
             who += Content.styled(" with ", "$text-muted") + Content(one_line(short(model), 60))
         if simulated or (model or "").startswith(SIMULATOR):
-            who += Content.styled("  no real model: a simulator plays one", "$text-warning bold")
+            who += Content.styled("  no real model", "$text-warning bold")
         state = ConnectionState.CONNECTING if status is None else status.state
         link = Content(f"{_MARKS[state]} {described(status, since_s)}")
         if (who, link) != self._said:  # an update lays the screen out again

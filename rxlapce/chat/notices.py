@@ -1,5 +1,7 @@
 """What the panel says when nothing has been asked, and when there is no daemon to ask."""
 
+from typing import Final
+
 from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
 
 
@@ -14,18 +16,31 @@ def welcome(*, kept: bool) -> str:
     )
 
 
-def notice(status: ConnectionStatus | None, no_key: tuple[str, ...], *, offers: bool) -> tuple[str, ...]:
-    """What is wrong with the connection, then what to do, the easiest first; nothing while nothing is wrong."""
-    if status is None or status.state in (ConnectionState.CONNECTED, ConnectionState.CONNECTING):
+#: A daemon that runs has answered by then.
+IS_THERE_S: Final = 1.0
+
+
+def notice(
+    status: ConnectionStatus | None, since_s: float, no_key: tuple[str, ...], *, offers: bool
+) -> tuple[str, ...]:
+    """What is wrong with the connection, then what to do, the easiest first; nothing while nothing is wrong.
+
+    `since_s`: how long, in seconds, `status` has been so. Without any key the daemon that is being started cannot
+    serve: who waits for that is told before it says so itself.
+    """
+    starting = status is None or status.state is ConnectionState.CONNECTING
+    if status is None or status.state is ConnectionState.CONNECTED or (starting and since_s < IS_THERE_S):
         return ()
     offer = ("Press Enter to try the panel with a simulator: no key, no network.",) if offers else ()
-    if status.state is ConnectionState.ERROR and no_key:
+    if no_key and status.state in (ConnectionState.ERROR, ConnectionState.CONNECTING):
         more = "`rxlapce init` writes a configuration, `rxlapce providers` names all variables."
         return (
             "No provider is configured yet, so there is no model to ask.",
             *offer,
             f"For a real model set a provider's key ({', '.join(no_key[:3])}, …) and start rxlapce chat again. {more}",
         )
+    if starting:
+        return ()
     reason = (f"{status.reason}.",) if status.reason else ()
     if status.state is ConnectionState.ERROR:
         advice = (f"{status.advice[0].upper()}{status.advice[1:]}.",) if status.advice else ()

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 from textual.widgets.markdown import MarkdownFence
 
-from rxlapce.chat.answer_view import AnswerView
+from rxlapce.chat.answer_view import AnswerView, Copied
 from rxlapce.chat.conversation import Kept
 from rxlapce.chat.safe import harmless
 from rxlapce.chat.turns import Shown
@@ -84,9 +84,9 @@ class Transcript(VerticalScroll, can_focus=True):
             self.notify("There is no code block to copy.")
             return
         number, many, block = found
-        self.app.copy_to_clipboard(block.code)
         lines = block.code.count("\n") + 1
-        self.notify(f"Copied code block {number} of {many} ({block.lexer or 'text'}, {lines} lines).")
+        what = f"code block {number} of {many} ({block.lexer or 'text'}, {lines} line{'' if lines == 1 else 's'})"
+        self.post_message(Copied(block.code, what))
 
     def action_copy_answer(self) -> None:
         """Copy the last answer as it was said."""
@@ -95,8 +95,7 @@ class Transcript(VerticalScroll, can_focus=True):
             self.notify("There is no answer to copy.")
             return
         text = harmless(last.shown.text)
-        self.app.copy_to_clipboard(text)
-        self.notify(f"Copied the answer ({len(text):,} characters).")
+        self.post_message(Copied(text, f"the answer ({len(text):,} characters)"))
 
     def next_code(self) -> tuple[int, int, MarkdownFence] | None:
         """The code block to copy: its number, how many there are, and the block, which is brought into sight.

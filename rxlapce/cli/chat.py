@@ -119,8 +119,8 @@ def chat(
 
 def _on_terminal() -> bool:
     """Whether one can be talked with: on both sides a terminal that can move its cursor."""
-    both = sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty()
-    return both and os.environ.get("TERM", "dumb") != "dumb"
+    inwards = sys.stdin is not None and sys.stdin.isatty()  # None where it was closed (`<&-`)
+    return inwards and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _only_with_prompt(given: dict[str, object]) -> None:

@@ -127,7 +127,7 @@ def test_without_any_key_the_first_start_leads_to_a_simulator(tmp_path: Path, te
     terminals.append(terminal)
     terminal.until("No provider is configured yet")
     terminal.type(ENTER)
-    terminal.until("a simulator plays one")
+    terminal.until("no real model")
     terminal.until("connected")
     terminal.type(b"hello there" + ENTER)
     terminal.until("tokens/s")

@@ -105,7 +105,7 @@ ERROR = ConnectionStatus(state=ConnectionState.ERROR, reason="it will not start"
 
 
 def test_without_a_key_the_notice_says_what_to_set_and_offers_a_simulator() -> None:
-    head, offer, rest = notice(ERROR, ("A_KEY", "B_KEY"), offers=True)
+    head, offer, rest = notice(ERROR, 0.0, ("A_KEY", "B_KEY"), offers=True)
     assert "No provider is configured" in head
     assert "Enter" in offer
     assert "A_KEY, B_KEY" in rest
@@ -113,16 +113,22 @@ def test_without_a_key_the_notice_says_what_to_set_and_offers_a_simulator() -> N
 
 
 def test_with_a_key_the_notice_tells_what_is_wrong() -> None:
-    lines = notice(ERROR, (), offers=False)
+    lines = notice(ERROR, 0.0, (), offers=False)
     assert lines[1:] == ("it will not start.", "Mend it.")
     lost = ConnectionStatus(state=ConnectionState.DISCONNECTED, reason="nobody there")
-    assert notice(lost, (), offers=False)[1:] == ("nobody there.",)
+    assert notice(lost, 0.0, (), offers=False)[1:] == ("nobody there.",)
 
 
 @pytest.mark.parametrize("state", [ConnectionState.CONNECTED, ConnectionState.CONNECTING])
 def test_no_notice_while_nothing_is_wrong(state: ConnectionState) -> None:
-    assert notice(ConnectionStatus(state=state), ("A_KEY",), offers=True) == ()
-    assert notice(None, ("A_KEY",), offers=True) == ()
+    assert notice(ConnectionStatus(state=state), 0.5, ("A_KEY",), offers=True) == ()
+    assert notice(None, 9.0, ("A_KEY",), offers=True) == ()
+
+
+def test_without_a_key_the_notice_does_not_wait_for_the_daemon_to_fail() -> None:
+    starting = ConnectionStatus(state=ConnectionState.CONNECTING)
+    assert "No provider is configured" in notice(starting, 1.5, ("A_KEY",), offers=True)[0]
+    assert notice(starting, 1.5, (), offers=True) == ()
 
 
 @pytest.mark.parametrize(
