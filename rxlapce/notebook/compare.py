@@ -1,8 +1,9 @@
 """`compare`: two providers, or two runs, on one clock and in one table."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from rxlapce.notebook import cells
 from rxlapce.notebook.axis import duration
@@ -161,7 +162,8 @@ def merged(title: str, traces: dict[str, Trace]) -> Trace:
     return whole
 
 
-class _Column(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Column:
     """A column of the table; `better` says which of the values is the best, None where none is."""
 
     name: str

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Generator
 from threading import get_ident
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reactivex import Observable
 from reactivex.disposable import SerialDisposable
@@ -19,6 +19,9 @@ from rxlapce.notebook.trace import Trace
 from rxlapce.notebook.widget import Page, can_be_live
 from rxlapce.notebook.words import words_of
 from rxlapce.tokens import Text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 #: One form is in sight. While the live one is drawn, the static one beside it, in the next output, is hidden. In a
 #: notebook that was saved, where nothing will ever be drawn, it is the other way round: JupyterLab says there that it
@@ -51,6 +54,7 @@ class View:
         self._over = asyncio.Event()
         self._outputs: list[cells.Output] = []
         self._shown_in: int | None = None
+        self._closed = False
         self._page: Page | None = None
         self._pump: Pump | None = None
         self._subscription = SerialDisposable()
@@ -73,8 +77,9 @@ class View:
         self._end(Outcome.CANCELLED)
 
     def close(self) -> None:
-        """Cancel, and let go of the page: what it shows stays, and can be asked no more."""
+        """Cancel, and let go of the page for good: from here on there is the static form only."""
         self.cancel()
+        self._closed = True
         if self._pump is not None:
             self._pump.close()
         if self._page is not None:
@@ -133,7 +138,7 @@ class View:
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _live(self) -> Page | None:
-        if self._page is None and can_be_live():
+        if self._page is None and not self._closed and can_be_live():
             self._page = page = Page(self.trace.title, len(self.trace.lanes), lambda message: pump.hear(message))
             pump = Pump(self.trace, page.send, now=self._probes.now, timers=self._loop, cancel=self.cancel)
             self._pump = pump
