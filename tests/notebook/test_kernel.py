@@ -140,6 +140,8 @@ def test_the_last_line_of_a_cell_does_not_show_it_twice_and_another_cell_shows_i
     again = kernel.run("view")
     assert len(bundles(again)) == 2
     assert bundles(again, "execute_result") == []
+    [still] = bundles(kernel.run("view.close()\nview"))
+    assert WIDGET not in still
 
 
 @pytest.mark.parametrize("cell_id", ["a-cell", None])
