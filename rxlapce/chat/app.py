@@ -1,15 +1,14 @@
 """The panel: a Textual app on a `Link`, a `Conversation` and a `History`."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import ClassVar, Final
 
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
@@ -42,6 +41,7 @@ class ChatApp(App[None], inherit_bindings=False):
 
     CSS = STYLES
     TITLE = "rxlapce chat"
+    ENABLE_COMMAND_PALETTE = False
     ESCAPE_TO_MINIMIZE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", priority=True, key_display="Esc"),
@@ -54,7 +54,6 @@ class ChatApp(App[None], inherit_bindings=False):
         Binding("f1", "help", "Help", priority=True, key_display="F1"),
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("tab", "swap", "Read/write", priority=True, show=False),
-        Binding("ctrl+p", "command_palette", show=False, priority=True),
         Binding("ctrl+c", "copy_or_quit", "Quit", show=False, priority=True),
         Binding("pageup", "scroll(-1)", show=False, priority=True),
         Binding("pagedown", "scroll(1)", show=False, priority=True),
@@ -79,7 +78,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self._transcript = Transcript()
         self._notice = Static(id="notice")
         self._prompt = Prompt()
-        self._was_offered = False
+        self._was_offered = self._wants_to_ask = False
         self._noted: tuple[str, ...] = ()
         self._starting = False
 
@@ -208,12 +207,21 @@ class ChatApp(App[None], inherit_bindings=False):
                 self.run_worker(self._simulate(), name="simulator")
         elif self.conversation.turn is not None:
             self.notify("An answer is under way: Esc cancels it.", severity="warning")
-        elif self.model is None:
-            self.notify("Choose a model first.", severity="warning")
-            self.action_model()
         else:
-            self._prompt.clear()
-            await self._ask(event.text, self.model)
+            self._wants_to_ask = True
+            await self._ask_if_possible()
+
+    async def _ask_if_possible(self) -> None:
+        """Ask what was sent, when a model is chosen and there is somebody to ask; until then it stays where it is."""
+        question = self._prompt.text.strip()
+        if not self._wants_to_ask or not question or self._starting:
+            return
+        if self.model is None:
+            self.action_model()
+            return
+        self._wants_to_ask = False
+        self._prompt.clear()
+        await self._ask(question, self.model)
 
     async def _ask(self, question: str, model: str) -> None:
         request = self.conversation.ask(question, model, self.session.wishes, self._clock())
@@ -246,17 +254,17 @@ class ChatApp(App[None], inherit_bindings=False):
         if self.session.start_simulator is None:
             return
         self._starting = True
+        self.model = self.model or self.session.simulated_model
         try:
             await self.link.simulate(self.session.start_simulator)
         except ConfigError as error:
             self.notify(
                 f"The simulator does not start: {harmless(str(error))}", severity="error", timeout=15, markup=False
             )
-        else:
-            self.model = self.model or self.session.simulated_model
         finally:
             self._starting = False
             self._new.set()
+        await self._ask_if_possible()
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
@@ -321,9 +329,11 @@ class ChatApp(App[None], inherit_bindings=False):
         chooser = Chooser("Which model?", rows, placeholder=placeholder, notes=notes, free=True, name="models")
         self.push_screen(chooser, self._take_model)
 
-    def _take_model(self, model: str | None) -> None:
+    async def _take_model(self, model: str | None) -> None:
         self.model = model or self.model
+        self._wants_to_ask = self._wants_to_ask and model is not None
         self._show_head()
+        await self._ask_if_possible()
 
     def _last_model(self) -> str | None:
         return self.model or self._keeper.last_model()
@@ -384,15 +394,6 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def _warn(self, text: str) -> None:
         self.notify(harmless(text), severity="warning", markup=False)
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """What the command palette (Ctrl-P) has."""
-        yield SystemCommand("Model", "Choose the model", self.action_model)
-        yield SystemCommand("New conversation", "Begin anew", self.action_new)
-        yield SystemCommand("Conversations", "Open, continue or delete an earlier one", self.action_chats)
-        yield SystemCommand("Theme", "Choose other colours", self.action_change_theme)
-        yield SystemCommand("Help", "All keys", self.action_help)
-        yield SystemCommand("Quit", "Leave", self.exit)
 
 
 #: What is not done while something lies over the panel.

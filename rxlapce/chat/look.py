@@ -42,7 +42,7 @@ Prompt:focus { border: round $primary; }
 AnswerView { height: auto; margin: 0 0 1 0; }
 AnswerView > .question { width: 1fr; border-left: thick $primary; padding: 0 1; margin: 0 0 1 0; text-style: bold; }
 AnswerView > Collapsible { background: transparent; border: none; padding: 0 0 0 1; margin: 0 0 1 0; display: none; }
-AnswerView > Collapsible > Contents { padding: 0 0 1 3; }
+AnswerView > Collapsible > Contents { padding: 0 0 0 3; }
 AnswerView .thoughts { color: $text-muted; text-style: italic; }
 AnswerText { height: auto; display: none; }
 AnswerText > Markdown { padding: 0 1; margin: 0; max-width: 110; }

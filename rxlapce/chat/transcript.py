@@ -23,10 +23,10 @@ class Transcript(VerticalScroll, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy_code", "Copy code"),
         Binding("y", "copy_answer", "Copy answer"),
-        Binding("r", "app.again", "Ask again"),
+        Binding("r", "app.again", "Ask again", show=False),
         Binding("t", "thoughts", "Thoughts"),
         Binding("e", "earlier", "Earlier turns", show=False),
-        Binding("i", "app.write", "Write", show=False),
+        Binding("i", "app.write", "Write"),
         Binding("question_mark", "app.help", "Help", show=False),
     ]
 
