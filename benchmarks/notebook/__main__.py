@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.figures import machine, progress, table
 from benchmarks.notebook.run import Load, Result, as_json, figures, run
@@ -41,11 +41,10 @@ ROWS: Final = (
 )
 
 
-def cell(name: str, value: Any) -> str:
+def cell(name: str, figure: float | list[float]) -> str:
     """A figure, or two of them."""
-    if isinstance(value, list):
-        return (" -> " if name.endswith("_kib") else "; ").join(f"{one:,}" for one in value)
-    return f"{value:,}"
+    figures = figure if isinstance(figure, list) else [figure]
+    return (" -> " if name.endswith("_kib") else "; ").join(f"{one:,}" for one in figures)
 
 
 def loads(options: argparse.Namespace) -> list[Load]:

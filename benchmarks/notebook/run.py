@@ -4,15 +4,13 @@ import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from benchmarks.figures import percentile
+from rxlapce.testing.browser import Browser
 from rxlapce.testing.jupyter import JupyterLab, LabPage
-
-if TYPE_CHECKING:  # of the dependency group `notebook`, which is not always installed
-    from playwright.async_api import Browser
 
 WATCH: Final = Path(__file__).with_name("watch.js")
 CLICK_EVERY_S: Final = 0.1
@@ -135,7 +133,7 @@ def spread_ms(values: Sequence[float]) -> tuple[float, float]:
     return percentile(ordered, 50) / 1000, max(values, default=0.0)
 
 
-async def run(lab: JupyterLab, browser: "Browser", load: Load) -> Result:
+async def run(lab: JupyterLab, browser: Browser, load: Load) -> Result:
     """Show `load` in a notebook of its own."""
     read = 64 if load.rate == 0 else max(1, load.rate // 100)
     pause_s = 0.0 if load.rate == 0 else read / load.rate
@@ -185,7 +183,7 @@ async def heap_kib(page: LabPage) -> int:
     return int(used["usedSize"]) // KIB
 
 
-async def renderer_kib(browser: "Browser") -> int:
+async def renderer_kib(browser: Browser) -> int:
     """What is resident of the process that draws the page: of all such the largest, as others are spare."""
     session = await browser.new_browser_cdp_session()
     said: dict[str, Any] = await session.send("SystemInfo.getProcessInfo")

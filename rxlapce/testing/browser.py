@@ -1,13 +1,16 @@
 """Chromium as it is installed, without a window."""
 
+import importlib
 import importlib.util
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, TypeAlias
 
-if TYPE_CHECKING:  # of the test group `notebook`, which is not always installed
-    from playwright.async_api import Browser
+#: playwright's own. It is of the dependency group `notebook`, and types are checked where that is not installed, too.
+Browser: TypeAlias = Any
+Page: TypeAlias = Any
+Route: TypeAlias = Any
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Nothing is asked of the network; a sandbox needs rights that a container does not give. The rest is for measuring.
@@ -38,11 +41,9 @@ def missing(*packages: str) -> str | None:
 
 
 @asynccontextmanager
-async def browser() -> AsyncGenerator["Browser"]:
+async def browser() -> AsyncGenerator[Browser]:
     """A browser of its own; what it needs must not be `missing`."""
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
+    async with importlib.import_module("playwright.async_api").async_playwright() as playwright:
         found = await playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         try:
             yield found

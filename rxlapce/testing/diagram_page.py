@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -11,9 +11,7 @@ import rxlapce.notebook
 from rxlapce.notebook.marks import Bin, Lane, LaneEnd, Span, State
 from rxlapce.notebook.messages import Columns, Delta, LaneTotal, Snapshot, ToPage
 from rxlapce.notebook.palette import as_json
-
-if TYPE_CHECKING:  # of the test group `notebook`, which is not always installed
-    from playwright.async_api import Page, Route
+from rxlapce.testing.browser import Page, Route
 
 STATIC: Final = Path(rxlapce.notebook.__file__).with_name("static")
 DOCUMENT: Final = """<!doctype html><meta charset="utf-8"><title>a diagram</title>
@@ -126,11 +124,14 @@ def reads(count: int, *, every_s: float = 0.1, first: int = 0, start: float = 0.
 class DiagramPage:
     """One diagram on a page, and the model behind it."""
 
-    def __init__(self, page: "Page", harness: Path) -> None:
+    def __init__(self, page: Page, harness: Path) -> None:
         self.page = page
         self.harness = harness
         self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", self._failed)
+
+    def _failed(self, error: object) -> None:
+        self.errors.append(str(error))
 
     async def start(self) -> None:
         """Show the diagram, with nothing to draw yet."""
@@ -190,14 +191,14 @@ class DiagramPage:
         )
         return set(found)
 
-    async def serve(self, route: "Route") -> None:
+    async def serve(self, route: Route) -> None:
         """The harness's few files; nothing else is there to ask."""
         files = {
             "/marbles.js": STATIC / "marbles.js",
             "/marbles.css": STATIC / "marbles.css",
             "/harness.js": self.harness,
         }
-        path = urlsplit(route.request.url).path
+        path: str = urlsplit(route.request.url).path
         if path == "/":
             await route.fulfill(body=DOCUMENT, content_type="text/html")
         elif path in files:

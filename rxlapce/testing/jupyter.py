@@ -9,10 +9,9 @@ import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:  # of the test group `notebook`, which is not always installed
-    from playwright.async_api import Browser, Page
+from rxlapce.testing.browser import Browser, Page
 
 #: What JupyterLab says when it listens.
 URL: Final = re.compile(r"(http://127\.0\.0\.1:\d+)/lab")
@@ -46,7 +45,7 @@ END_S: Final = 20.0
 
 def notebook(cells: Sequence[str]) -> str:
     """A notebook with cells of Python, and no outputs yet."""
-    made = [
+    made: list[dict[str, object]] = [
         {
             "cell_type": "code",
             "id": f"cell-{at}",
@@ -64,11 +63,14 @@ def notebook(cells: Sequence[str]) -> str:
 class LabPage:
     """One notebook, open in a browser."""
 
-    def __init__(self, page: "Page", path: Path) -> None:
+    def __init__(self, page: Page, path: Path) -> None:
         self.page = page
         self.path = path
         self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", self._failed)
+
+    def _failed(self, error: object) -> None:
+        self.errors.append(str(error))
 
     async def command(self, name: str, **arguments: object) -> None:
         """Run a command of JupyterLab's, to its end."""
@@ -120,13 +122,11 @@ class JupyterLab:
         self.folder = folder
 
     @asynccontextmanager
-    async def opened(
-        self, browser: "Browser", cells: Sequence[str], name: str = "a", **options: Any
-    ) -> AsyncGenerator[LabPage]:
-        """A page with a new notebook of `cells` and an idle kernel; `options` are those of the browser's context."""
+    async def opened(self, browser: Browser, cells: Sequence[str], name: str = "a") -> AsyncGenerator[LabPage]:
+        """A page with a new notebook of `cells`, and a kernel that is ready for them."""
         path = self.folder / f"{name}.ipynb"
         path.write_text(notebook(cells))
-        context = await browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        context = await browser.new_context(viewport={"width": 1200, "height": 900})
         try:
             page = await context.new_page()
             await page.goto(f"{self.url}/lab/workspaces/{name}/tree/{path.name}")

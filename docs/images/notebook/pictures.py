@@ -8,13 +8,10 @@ Of what a diagram is: a stream under way; what is known of one token; a stream t
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from rxlapce.testing.browser import browser
+from rxlapce.testing.browser import Browser, browser
 from rxlapce.testing.jupyter import JupyterLab, LabPage, jupyter_lab
-
-if TYPE_CHECKING:
-    from playwright.async_api import Browser
 
 HERE: Final = Path(__file__).parent
 DIAGRAM: Final = "document.querySelector('.rxm[data-told]').diagram"
@@ -87,7 +84,7 @@ async def shoot(page: LabPage, name: str, below: float = 0) -> None:
     await page.page.screenshot(path=HERE / f"{name}.png", clip=clip)
 
 
-async def pictures(lab: JupyterLab, chromium: "Browser") -> None:
+async def pictures(lab: JupyterLab, chromium: Browser) -> None:
     """Each in a notebook of its own, in light and dark by turns."""
     scenes = (
         ("running-light", "Light", ASK.format(options="tps=12, ttft=0.6", title="an answer, under way")),
@@ -109,7 +106,7 @@ async def pictures(lab: JupyterLab, chromium: "Browser") -> None:
                 await over(page)
             if name.startswith("token"):
                 await point_at(page, "a")
-            await shoot(page, name, below=330 if name.startswith("token") else 0)
+            await shoot(page, name, below=265 if name.startswith("token") else 0)
 
 
 async def main() -> None:

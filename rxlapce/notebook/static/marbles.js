@@ -831,7 +831,7 @@ class Painter {
     if (x < -10 || x > this.width + 10) return;
     const failed = end.outcome === "failed";
     this.context.setLineDash(end.outcome === "cancelled" ? [3, 3] : []);
-    if (failed) this.endMark(x, y, failed, this.theme.ground, 5.5); // apart from a mark that lies under it
+    if (failed) this.endMark(x, y, failed, this.theme.ground, 4.5); // apart from a mark that lies under it
     this.endMark(x, y, failed, this.theme[end.outcome], failed ? 2.5 : 2);
     this.context.setLineDash([]);
     this.drawn += 1;

@@ -3,16 +3,13 @@
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import pytest
 import pytest_asyncio
 
-from rxlapce.testing.browser import browser, missing
+from rxlapce.testing.browser import Browser, browser, missing
 from rxlapce.testing.diagram_page import DiagramPage
-
-if TYPE_CHECKING:  # of the test group `notebook`, which is not always installed
-    from playwright.async_api import Browser
 
 HARNESS: Final = Path(__file__).with_name("harness.js")
 
@@ -30,14 +27,14 @@ class Open(Protocol):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncGenerator["Browser"]:
+async def chromium() -> AsyncGenerator[Browser]:
     need()
     async with browser() as found:
         yield found
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def opened(chromium: "Browser") -> AsyncGenerator[Open]:
+async def opened(chromium: Browser) -> AsyncGenerator[Open]:
     pages: list[DiagramPage] = []
 
     async def open_page(**options: Any) -> DiagramPage:

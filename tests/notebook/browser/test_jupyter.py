@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from rxlapce.testing.browser import Browser
 from rxlapce.testing.jupyter import JupyterLab, LabPage, jupyter_lab
-
-if TYPE_CHECKING:  # of the test group `notebook`, which is not always installed
-    from playwright.async_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
@@ -29,7 +27,7 @@ MARKS = "document.querySelector('.rxm[data-told]')?.diagram.store.marks.length"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def jupyter(chromium: "Browser", tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[JupyterLab]:
+async def jupyter(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[JupyterLab]:
     async with jupyter_lab(tmp_path_factory.mktemp("jupyter")) as running:
         yield running
 
@@ -53,7 +51,7 @@ async def colours(page: LabPage) -> set[str]:
 
 
 async def test_a_stream_is_drawn_while_it_runs_and_wears_the_notebooks_theme(
-    jupyter: JupyterLab, chromium: "Browser"
+    jupyter: JupyterLab, chromium: Browser
 ) -> None:
     async with jupyter.opened(chromium, [TICKS, "view = show(ticks, title='ticks', lane='tokens')"]) as page:
         await page.run(0)
@@ -70,7 +68,7 @@ async def test_a_stream_is_drawn_while_it_runs_and_wears_the_notebooks_theme(
         assert page.errors == []
 
 
-async def test_the_button_cancels_while_a_cell_awaits_the_stream(jupyter: JupyterLab, chromium: "Browser") -> None:
+async def test_the_button_cancels_while_a_cell_awaits_the_stream(jupyter: JupyterLab, chromium: Browser) -> None:
     """Its message comes by a subshell of the kernel: the shell is busy with the cell."""
     cells = [TICKS, "view = show(ticks)\ntrace = await view\nprint('over:', trace.state, disposed)"]
     async with jupyter.opened(chromium, cells) as page:
@@ -83,7 +81,7 @@ async def test_the_button_cancels_while_a_cell_awaits_the_stream(jupyter: Jupyte
         assert "over: cancelled [1]" in await page.output(1)
 
 
-async def test_running_a_cell_again_disposes_of_what_it_had_started(jupyter: JupyterLab, chromium: "Browser") -> None:
+async def test_running_a_cell_again_disposes_of_what_it_had_started(jupyter: JupyterLab, chromium: Browser) -> None:
     async with jupyter.opened(chromium, [TICKS, "view = show(ticks)", "print('disposed', disposed)"]) as page:
         await page.run(0)
         await page.run(1)
@@ -96,7 +94,7 @@ async def test_running_a_cell_again_disposes_of_what_it_had_started(jupyter: Jup
 
 
 async def test_a_mark_under_the_pointer_shows_all_that_the_kernel_knows_of_it(
-    jupyter: JupyterLab, chromium: "Browser"
+    jupyter: JupyterLab, chromium: Browser
 ) -> None:
     async with jupyter.opened(chromium, [TICKS, "view = show(ticks.pipe(ops.take(20)))\nawait view\nNone"]) as page:
         await page.run(0)
@@ -117,7 +115,7 @@ async def test_a_mark_under_the_pointer_shows_all_that_the_kernel_knows_of_it(
 
 
 async def test_a_click_puts_keys_into_the_diagrams_hands_and_out_of_the_notebooks(
-    jupyter: JupyterLab, chromium: "Browser"
+    jupyter: JupyterLab, chromium: Browser
 ) -> None:
     async with jupyter.opened(chromium, [TICKS, "view = show(ticks.pipe(ops.take(20)))\nawait view\nNone"]) as page:
         await page.run(0)
@@ -134,7 +132,7 @@ async def test_a_click_puts_keys_into_the_diagrams_hands_and_out_of_the_notebook
         assert await page.page.locator(".jp-Cell").count() == cells
 
 
-async def test_a_saved_notebook_has_the_static_form(jupyter: JupyterLab, chromium: "Browser") -> None:
+async def test_a_saved_notebook_has_the_static_form(jupyter: JupyterLab, chromium: Browser) -> None:
     async with jupyter.opened(chromium, [TICKS, "view = show(ticks.pipe(ops.take(20)))\nawait view\nNone"]) as page:
         await page.run(0)
         await page.run(1)
@@ -147,9 +145,7 @@ async def test_a_saved_notebook_has_the_static_form(jupyter: JupyterLab, chromiu
         assert re.search(r"20\b", pictures[0])
 
 
-async def test_a_kernel_that_is_restarted_is_said_and_the_picture_stays(
-    jupyter: JupyterLab, chromium: "Browser"
-) -> None:
+async def test_a_kernel_that_is_restarted_is_said_and_the_picture_stays(jupyter: JupyterLab, chromium: Browser) -> None:
     async with jupyter.opened(chromium, [TICKS, "view = show(ticks)"]) as page:
         await page.run(0)
         await page.run(1)
@@ -160,7 +156,7 @@ async def test_a_kernel_that_is_restarted_is_said_and_the_picture_stays(
         assert {"#0b67c3", "#56b4e9"} & await colours(page)
 
 
-async def test_a_second_view_beside_the_notebook_shows_the_same(jupyter: JupyterLab, chromium: "Browser") -> None:
+async def test_a_second_view_beside_the_notebook_shows_the_same(jupyter: JupyterLab, chromium: Browser) -> None:
     async with jupyter.opened(chromium, [TICKS, "view = show(ticks)"]) as page:
         await page.run(0)
         await page.run(1)
