@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "explain": ("rxlapce.cli.explain", "Say what a stage, a sink or a member of the configuration is."),
     "list": ("rxlapce.cli.list", "List stages, sinks, providers, dialects and transports."),
     "decode": ("rxlapce.cli.decode", "Decode recorded provider streams, offline."),
+    "record": ("rxlapce.cli.record", "Record what a provider sends: bytes and their timing, secrets removed."),
+    "replay": ("rxlapce.cli.replay", "Serve recordings as a provider, at any speed; or show them."),
     "simulate": ("rxlapce.cli.simulate", "Run a provider that needs no key and misbehaves on request."),
     "crashtest": (
         "rxlapce.cli.crashtest",

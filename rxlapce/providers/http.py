@@ -5,9 +5,9 @@ provider says is scrubbed of the request's secrets before it is kept.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Final, Self
 
@@ -31,6 +31,9 @@ from rxlapce.secret import scrub
 READ_BUFFER_BYTES: Final = 16 * 1024
 #: Error bodies are read up to this; the rest tells nothing.
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
+
+#: What aiohttp adds to a request that does not have it.
+_ADDED_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 #: The proxy's URL for a URL, None for none.
 ProxyFor = Callable[[str], str | None]
@@ -143,21 +146,32 @@ class HttpClient:
             return await anext(bodies)
 
     @asynccontextmanager
+    async def forward(
+        self, call: HttpCall, headers: Sequence[tuple[str, str]], exchange: Exchange
+    ) -> AsyncGenerator["Forwarded"]:
+        """The response to somebody else's request, whatever its status; leaving early closes the connection.
+
+        What is sent is `headers` alone: of the call's `auth` only the secrets count. A body that was compressed, though
+        nobody asked for it, is unpacked. Raises `ProviderError` where no response came.
+        """
+        response = await self._request(call, headers, exchange, added=False)
+        try:
+            _learn(response, call, exchange)
+            unpacked = "content-encoding" in response.headers
+            yield Forwarded(
+                response.status,
+                tuple(response.headers.items()),
+                partial(_read, response.content, call, exchange),
+                unpacked=unpacked,
+            )
+        finally:
+            response.close()
+
+    @asynccontextmanager
     async def _reads(self, call: HttpCall, exchange: Exchange) -> AsyncGenerator[Callable[[], Awaitable[bytes]]]:
         """The reads of a successful response's body."""
         async with self._respond(call, exchange) as response:
-            content = response.content
-
-            async def read() -> bytes:
-                try:
-                    return await content.read(READ_BUFFER_BYTES)
-                except (aiohttp.ClientError, OSError) as error:
-                    left = _unread(content)
-                    if left:
-                        return left  # the next call raises again, with nothing left
-                    raise _as_provider_error(error, Phase.FLOW, call, exchange) from error
-
-            yield read
+            yield partial(_read, response.content, call, exchange)
 
     @asynccontextmanager
     async def _reads_in_time(
@@ -195,7 +209,7 @@ class HttpClient:
 
     async def _send(self, call: HttpCall, exchange: Exchange) -> aiohttp.ClientResponse:
         """The response to `call`, whatever its status, once its headers are there. Raises `ProviderError`."""
-        session = self._opened()
+        self._opened()
         headers = {
             "Content-Type": "application/json",
             "Accept": call.accept,
@@ -204,6 +218,13 @@ class HttpClient:
             **call.headers,
         }
         headers.update(await call.auth.headers(Unsigned(call.method, call.url, headers, call.body)))
+        return await self._request(call, tuple(headers.items()), exchange)
+
+    async def _request(
+        self, call: HttpCall, headers: Sequence[tuple[str, str]], exchange: Exchange, *, added: bool = True
+    ) -> aiohttp.ClientResponse:
+        """The response to `call` with these headers, and with those that aiohttp adds to every request if `added`."""
+        session = self._opened()
         proxy = self._proxy(call)
         connect_s, headers_s = self.timeouts.connect_s, self.timeouts.headers_s
         if exchange.connect_s is not None:
@@ -217,6 +238,7 @@ class HttpClient:
                     yarl.URL(call.url, encoded=True),
                     data=call.body or None,
                     headers=headers,
+                    skip_auto_headers=() if added else _ADDED_HEADERS,
                     proxy=proxy,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
@@ -251,6 +273,31 @@ class HttpClient:
                 provider=call.provider,
             )
         return proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A response on its way to somebody else. `read` gives what comes next, b"" at the end; it raises `ProviderError`.
+
+    `unpacked`: the body is another than the headers say, for it was compressed.
+    """
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    read: Callable[[], Awaitable[bytes]]
+    _: KW_ONLY
+    unpacked: bool
+
+
+async def _read(content: aiohttp.StreamReader, call: HttpCall, exchange: Exchange) -> bytes:
+    """What has come of a body, b"" at its end. Raises `ProviderError` once all is read that came before a break."""
+    try:
+        return await content.read(READ_BUFFER_BYTES)
+    except (aiohttp.ClientError, OSError) as error:
+        left = _unread(content)
+        if left:
+            return left  # the next call raises again, with nothing left
+        raise _as_provider_error(error, Phase.FLOW, call, exchange) from error
 
 
 def _learn(response: aiohttp.ClientResponse, call: HttpCall, exchange: Exchange) -> None:

@@ -31,14 +31,14 @@ class Stage:
         self._metronome = metronome
 
     async def perform(
-        self, headers: Mapping[str, str], steps: Iterable[Step | Close]
+        self, headers: Mapping[str, str], steps: Iterable[Step | Close], *, status: int = 200
     ) -> tuple[web.StreamResponse, Outcome]:
         """Send the headers at once and the steps in their time; return how it went.
 
         Steps that are late (the loop was busy, the client did not read) follow without a pause, so the pace holds over
         the whole answer. Memory: one step and the transport's buffer.
         """
-        response = web.StreamResponse(headers=headers)
+        response = web.StreamResponse(status=status, headers=headers)
         close = Close.COMPLETED
         try:
             await response.prepare(self._request)
@@ -65,6 +65,8 @@ class Stage:
             else:
                 # The other streams get their turn: a write that does not block does not yield by itself.
                 await asyncio.sleep(0)
+            if not step.data:
+                continue  # a pause, and nothing to say: an empty chunk would be the end
             journal.writing(served, len(step.data), step.tokens)
             await response.write(step.data)
             journal.wrote(served)
