@@ -130,7 +130,7 @@ def check(name: str, cell: Any) -> None:
 
 def _stays(output: Any) -> bool:
     html: str = output.get("data", {}).get("text/html", "")
-    return "<svg" in html or "<table" in html
+    return "<svg" in html or 'class="rxlapce-raw"' in html
 
 
 def environment(folder: Path, *, with_keys: bool) -> dict[str, str]:

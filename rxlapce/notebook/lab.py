@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rxlapce.simulator import Simulator
 
 #: How the simulator behaves where nobody says otherwise: like a hosted model, and soon at its end.
-DEFAULTS: Final = "tps=60,ttft=0.3,jitter=0.5,tokens=120"
+DEFAULTS: Final = "tps=25,ttft=0.4,jitter=0.6,tokens=70"
 #: What a sender's kernel holds of a stream: little, so that the simulator soon feels a reader who does not read.
 SEND_BUFFER_BYTES: Final = 16 * 1024
 #: The value of an option of the simulator (`rxlapce.simulator.options`).
