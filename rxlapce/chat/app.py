@@ -322,9 +322,7 @@ class ChatApp(App[None], inherit_bindings=False):
         """Choose the model."""
         self.link.ask_models()
         rows = model_rows(self._models, self._last_model())
-        notes = unlisted_notes(self._unlisted)
-        if not self._models and not notes:
-            notes = ["asking the daemon which models there are…"]
+        notes = unlisted_notes(self._unlisted) or ([] if self._models else ["asking which models there are…"])
         placeholder = "type to find, or PROVIDER/MODEL"
         chooser = Chooser("Which model?", rows, placeholder=placeholder, notes=notes, free=True, name="models")
         self.push_screen(chooser, self._take_model)

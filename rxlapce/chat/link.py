@@ -89,7 +89,7 @@ class Link:
     @property
     def state(self) -> ConnectionState:
         """How the bridge stands to the daemon."""
-        return ConnectionState.DISCONNECTED if self._bridge is None else self._bridge.state
+        return ConnectionState.CONNECTING if self._bridge is None else self._bridge.state
 
     def start(self) -> None:
         """Begin to connect; a daemon is started where none runs, if that is wanted."""

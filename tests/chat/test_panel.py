@@ -364,3 +364,15 @@ async def test_what_is_said_for_the_terminal_does_nothing(tmp_path: Path) -> Non
         everything = html.unescape(app.export_screenshot()).replace("\xa0", " ")
         assert not set("\x1b\x07\u202e") & set(everything)
         assert "[bold]" in everything
+
+
+async def test_a_question_sent_before_there_is_a_model_is_asked_when_one_is_chosen(daemon: Path) -> None:
+    async with panel(daemon, model=None) as (app, pilot):
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press("escape")
+        app.query_one(Prompt).text = "already written"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Chooser))
+        await pilot.press(*"tps=0", "enter")
+        await until(pilot, lambda: app.conversation.questions == ["already written"])
+        assert app.query_one(Prompt).text == ""
