@@ -21,6 +21,9 @@ _RIGHT: Final = 130
 _LANE: Final = 48
 _HEAD: Final = 46
 _RADIUS: Final = 5.0
+#: Of the marks of a lane with more than so many: they would hide each other.
+_SMALL_RADIUS: Final = 3.5
+_MANY: Final = 60
 _TICKS: Final = 9
 #: Of monospaced text of 10 px, a character; and what stands at both sides of a label.
 _CHAR: Final = 6.1
@@ -128,15 +131,16 @@ class _Drawing:
     def marks(self, columns: list[Column], shape: str, y: float) -> str:
         bars = [self.bar(column, y) for column in columns if column.crowded]
         singles = [mark for column in columns for mark in (column.notable if column.crowded else column.marks)]
+        radius = _RADIUS if len(singles) <= _MANY else _SMALL_RADIUS
         taken = [self.x(column.t1) for column in columns if column.crowded]
         labels = self.labels(singles, taken, y)
-        return "".join(bars) + "".join(self.mark(mark, y) for mark in singles) + "".join(labels)
+        return "".join(bars) + "".join(self.mark(mark, y, radius) for mark in singles) + "".join(labels)
 
-    def mark(self, mark: Mark, y: float) -> str:
+    def mark(self, mark: Mark, y: float, radius: float) -> str:
         unit = "bytes" if mark.kind is MarkKind.BYTES else "characters"
         size = f", {mark.size:,} {unit}" if mark.size else ""
         words = f"{kind_words(mark.kind)} {mark.seq} at {duration(mark.t)}{size}\n{mark.label}"
-        shape = _shape(mark.kind, self.x(mark.t), y)
+        shape = _shape(mark.kind, self.x(mark.t), y, radius)
         return f'<path class="mark" fill="var(--{mark.kind})" d="{shape}">{_title(words)}</path>'
 
     def labels(self, marks: list[Mark], bars: list[float], y: float) -> Iterable[str]:
@@ -210,8 +214,7 @@ def _shares(counts: Counts) -> list[tuple[str, float]]:
     return [(kind, count / total) for kind, count in counts.most_common(4)]
 
 
-def _shape(kind: MarkKind, x: float, y: float) -> str:
-    r = _RADIUS
+def _shape(kind: MarkKind, x: float, y: float, r: float) -> str:
     match kind:
         case MarkKind.BYTES:
             return f"M{x - r:.1f} {y - r}h{2 * r}v{2 * r}h{-2 * r}z"
@@ -246,7 +249,7 @@ def _hatch(x0: float, x1: float, top: float, bottom: float) -> str:
 
 
 def _dot(kind: MarkKind) -> str:
-    return f'<path fill="var(--{kind})" d="{_shape(kind, 5, 0)}"/>'
+    return f'<path fill="var(--{kind})" d="{_shape(kind, 5, 0, _RADIUS)}"/>'
 
 
 def _swatch(kind: SpanKind) -> str:
