@@ -209,7 +209,7 @@ def _table(timings: dict[str, Timing]) -> str:
 
 def _spread(timings: dict[str, Timing]) -> str:
     """Which share of the waits for a token were no longer than so much."""
-    gaps = {label: sorted(timing.gaps) for label, timing in timings.items()}
+    gaps = {label: timing.ordered for label, timing in timings.items()}
     top, floor, height = 40.0, 40.0 + _PANEL, int(40 + _PANEL + 36)
     low, high = log_range([gap for each in gaps.values() for gap in each])
     across, up = Scale(low, high, _LEFT, _WIDTH - _RIGHT, log=True), Scale(0.0, 1.0, floor, top)

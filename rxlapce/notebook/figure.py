@@ -72,8 +72,12 @@ class Figure:
         if self._shown_in is None or self._shown_in != cells.run_number():
             self.display()
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """The picture as it is now: HTML that needs nothing else."""
         return self._html()
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> cells.Bundle:
         del include, exclude

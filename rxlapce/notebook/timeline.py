@@ -2,6 +2,7 @@
 
 from collections import Counter
 from html import escape
+from math import log10
 from typing import TYPE_CHECKING, Any, Final
 
 from reactivex import Observable
@@ -171,12 +172,12 @@ class _Drawing:
         ]
         if not gaps:
             return "".join(parts)
-        bars = Counter(int((across(gap) - _LEFT) / _bar_px(low, high)) for gap in gaps)
+        bars = Counter(int(log10(max(gap, low) / low) * _PER_DECADE) for gap in gaps)
         most = max(bars.values())
         scale = Scale(0.0, most, floor, top + 14)
         parts += [text(x, floor + 16, said, "small", "middle") for x, said in decades(across)]
         parts += [self.level(scale(count), f"{count:,.0f}") for count in rate_ticks(most) if count >= 1]
-        wide = _bar_px(low, high)
+        wide = (_WIDTH - _LEFT - _RIGHT) / (log10(high / low) * _PER_DECADE)
         parts += [
             f'<rect x="{_LEFT + place * wide:.1f}" y="{scale(count):.1f}" width="{wide - 1:.1f}"'
             f' height="{floor - scale(count):.1f}" fill="var(--text)"><title>{count:,}</title></rect>'
@@ -204,7 +205,3 @@ class _Drawing:
             f'<rect x="{x0:.1f}" y="{top}" width="{max(1.0, x1 - x0):.1f}" height="{_PANEL}" fill="var(--stall)"'
             f' opacity=".15"><title>stall, {duration(t1 - t0)}</title></rect>'
         )
-
-
-def _bar_px(low: float, high: float) -> float:
-    return Scale(low, high, _LEFT, _WIDTH - _RIGHT, log=True)(low * 10 ** (1 / _PER_DECADE)) - _LEFT

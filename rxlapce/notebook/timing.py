@@ -8,7 +8,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from math import ceil
 from typing import Final
 
 from rxlapce.notebook.layout import until_of
@@ -22,7 +24,7 @@ SEEN: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Timing:
     """The figures of the last lane of a run, in seconds from its subscription.
 
@@ -46,10 +48,15 @@ class Timing:
         """Whether all tokens are among `times`."""
         return self.tokens == len(self.times)
 
-    @property
+    @cached_property
     def gaps(self) -> list[float]:
         """Seconds between each two tokens that follow each other."""
         return [later - earlier for earlier, later in pairwise(self.times)]
+
+    @cached_property
+    def ordered(self) -> list[float]:
+        """The gaps, the shortest first."""
+        return sorted(self.gaps)
 
     @property
     def output(self) -> int | None:
@@ -65,7 +72,7 @@ class Timing:
 
     def gap(self, quantile: float) -> float | None:
         """The gap in seconds that so many of them (0 to 1) do not pass; None for fewer than two tokens."""
-        return quantile_of(sorted(self.gaps), quantile)
+        return quantile_of(self.ordered, quantile)
 
     def rates(self, width_s: float) -> list[tuple[float, float]]:
         """Tokens a second in windows of `width_s`: the middle of each, and its rate; from 0 to the last token."""
@@ -108,7 +115,7 @@ def quantile_of(ordered: list[float], quantile: float) -> float | None:
     """The value that `quantile` (0 to 1) of `ordered` do not pass (nearest rank); None if there is none."""
     if not ordered:
         return None
-    return ordered[min(len(ordered) - 1, max(0, round(quantile * len(ordered) + 0.5) - 1))]
+    return ordered[min(len(ordered) - 1, max(0, ceil(quantile * len(ordered) - 1e-9) - 1))]
 
 
 def share_within(ordered: list[float], value: float) -> float:
