@@ -316,6 +316,7 @@ async def test_without_pandas_it_says_what_to_install(monkeypatch: pytest.Monkey
             frame()
 
 
+@pytest.mark.browser  # where the group of packages for notebooks is installed, and pandas with it
 async def test_a_frame_has_a_row_for_each_mark() -> None:
     pd = pytest.importorskip("pandas", reason="pandas is installed by make notebooks")
     made = raw(Looked(rx.of(body(["He", "llo"]))))
