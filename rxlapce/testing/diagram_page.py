@@ -198,7 +198,7 @@ class DiagramPage:
             "/marbles.css": STATIC / "marbles.css",
             "/harness.js": self.harness,
         }
-        path: str = urlsplit(route.request.url).path
+        path = urlsplit(str(route.request.url)).path
         if path == "/":
             await route.fulfill(body=DOCUMENT, content_type="text/html")
         elif path in files:
