@@ -27,10 +27,6 @@ class Who:
 
     __repr__ = __str__
 
-    def _repr_pretty_(self, printer: object, cycle: object) -> None:
-        del cycle
-        getattr(printer, "text", print)(str(self))
-
 
 def who_answers(environ: Mapping[str, str], *, simulator: bool) -> Who:
     """The first that `environ` has a key for, in the order of `FIRST_MODELS`; a simulator where there is none.
