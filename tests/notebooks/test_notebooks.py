@@ -97,7 +97,7 @@ def test_what_a_notebook_may_not_do_is_told_with_its_name(
 ) -> None:
     (tmp_path / "run.py").write_text((FOLDER / "run.py").read_text())
     notebook = read(NOTEBOOKS[0])
-    made = {"cell_type": "code", "id": "a", "metadata": {"tags": tags}, "source": cell, "outputs": []}
+    made: dict[str, Any] = {"cell_type": "code", "id": "a", "metadata": {"tags": tags}, "source": cell, "outputs": []}
     notebook["cells"] = [{**made, "execution_count": None}]
     (tmp_path / "1-a.ipynb").write_text(json.dumps(notebook))
     ran = subprocess.run([sys.executable, tmp_path / "run.py"], capture_output=True, text=True, check=False)
