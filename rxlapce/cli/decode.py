@@ -2,6 +2,8 @@
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -18,9 +20,11 @@ from rxlapce.codec.google_sse import GoogleSSEDecoder
 from rxlapce.codec.json_array import JsonArrayDecoder
 from rxlapce.codec.ndjson import NDJSONDecoder
 from rxlapce.codec.sse import SSEDecoder
-from rxlapce.errors import BadEventStream, CodecError, ErrorKind, Phase, ProviderError, UnfinishedBody
+from rxlapce.errors import BadEventStream, CodecError, ConfigError, ErrorKind, Phase, ProviderError, UnfinishedBody
+from rxlapce.operators.recording import RecordingHeader, RecordingReader, read_recording
 from rxlapce.operators.token_map import token_map
 from rxlapce.providers.apis import APIS, EVENTSTREAM, FRAMINGS, GOOGLE_SSE, JSON_ARRAY, NDJSON, SSE, Format
+from rxlapce.providers.recorded import format_of
 from rxlapce.tokens import StreamToken, Usage
 from rxlapce.typing import Dialect, StreamDecoder
 
@@ -45,6 +49,9 @@ CONTENT_TYPES: Final = {
 }
 JSON: Final = "application/json"
 CHUNK_BYTES: Final = 65536
+#: What a recording has in the first bytes of its first line, and no provider's body does.
+RECORDING_MARK: Final = b'"rxlapce-recording"'
+RECORDING_MARK_WITHIN: Final = 64
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
@@ -54,6 +61,7 @@ Examples:
   rxlapce decode --provider openai --api openai.chat.completions answer.sse
   curl -sN ... | rxlapce decode --provider anthropic --api anthropic.messages -
   rxlapce decode --framing sse --events answer.sse
+  rxlapce decode answer.rec
 
 \b
 Exit codes: 0 all answers are complete; 1 one holds an error or was cut off;
@@ -88,24 +96,28 @@ def decode(
 ) -> None:
     """Decode recorded provider streams, offline.
 
-    Each FILE holds the body of one HTTP response, byte for byte; - is the standard input. For each, one JSON object is
-    printed on a line: the text, reasoning, refusal and tool calls, how it finished, the token usage in one meaning for
-    all providers (usage) and as the provider gave it (reported_usage), and the error if there was one. A body that
-    was cut off gives what had arrived and the error "truncated".
+    Each FILE holds the body of one HTTP response, byte for byte, or is a recording of rxlapce record, which says itself
+    by whom and how it was said; - is the standard input. For each, one JSON object is printed on a line: the text,
+    reasoning, refusal and tool calls, how it finished, the token usage in one meaning for all providers (usage) and as
+    the provider gave it (reported_usage), and the error if there was one. A body that was cut off gives what had
+    arrived and the error "truncated".
     """
     whole = True
     if events:
         for file in files:
-            whole &= _print_events(framing or SSE.name, _chunks(_read(file), chunk_bytes))
+            header = _header(file)
+            usual = SSE.name if header is None else _spoken(file, header).framing.name
+            whole &= _print_events(framing or usual, _chunks(_read(file, header), chunk_bytes))
     elif framing is not None:
         raise click.UsageError("--framing goes with --events.")
     else:
-        if provider is None or api is None:
+        headers = [_header(file) for file in files]
+        if (provider is None or api is None) and None in headers:
             raise click.UsageError("--provider and --api are needed (or --framing sse --events).")
-        spoken = _api(api)
-        streams = [_is_stream(spoken, file, content_type, status) for file in files]
-        for file, stream in zip(files, streams, strict=True):
-            answer, error = _decode(_read(file), spoken, status, stream, chunk_bytes)
+        spoken = None if api is None else _api(api)
+        ways = [_way(file, header, spoken, content_type, status) for file, header in zip(files, headers, strict=True)]
+        for file, header, way in zip(files, headers, ways, strict=True):
+            answer, error = _decode(_read(file, header), way, chunk_bytes)
             _print(_line(file, answer, error))
             whole &= error is None
     if not whole:
@@ -147,7 +159,49 @@ def _is_json(media_type: str) -> bool:
     return media_type == JSON or media_type.endswith("+json")
 
 
-def _read(file: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one body is to be read."""
+
+    api: Format
+    status: int
+    stream: bool
+
+
+def _header(file: str) -> RecordingHeader | None:
+    """What a recording says of itself; None for the body of a response. Raises `ConfigError` for a broken one."""
+    if file == "-":
+        return None
+    with Path(file).open("rb") as start:
+        if RECORDING_MARK not in start.read(RECORDING_MARK_WITHIN):
+            return None
+    try:
+        with closing(RecordingReader(Path(file))) as reader:
+            return reader.header
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _way(file: str, header: RecordingHeader | None, api: Format | None, content_type: str | None, status: int) -> _Way:
+    """By the options; by what is recorded, where there are none."""
+    if header is not None:
+        api = _spoken(file, header) if api is None else api
+        content_type, status = content_type or header.content_type or None, header.status or status
+    if api is None:
+        raise click.UsageError("--api is needed.")
+    return _Way(api, status, _is_stream(api, file, content_type, status))
+
+
+def _spoken(file: str, header: RecordingHeader) -> Format:
+    try:
+        return format_of(header)
+    except ValueError as error:
+        raise click.UsageError(f"{file}: {error}; name it by --provider and --api.") from None
+
+
+def _read(file: str, header: RecordingHeader | None) -> bytes:
+    if header is not None:
+        return read_recording(Path(file)).body
     with click.open_file(file, "rb") as stream:
         body: bytes = stream.read()
     return body
@@ -170,17 +224,15 @@ class _Kept:
         return self.decoding
 
 
-def _decode(
-    body: bytes, api: Format, status: int, stream: bool, chunk_bytes: int
-) -> tuple[Answer, ProviderError | None]:
+def _decode(body: bytes, way: _Way, chunk_bytes: int) -> tuple[Answer, ProviderError | None]:
     """What a body says, and the error that it holds or that its cut is."""
     builder = AnswerBuilder()
-    if status >= 400:
-        error: ProviderError | None = api.dialect().read_error(status, {}, body)
-    elif stream:
-        error = _read_stream(api, body, chunk_bytes, builder)
+    if way.status >= 400:
+        error: ProviderError | None = way.api.dialect().read_error(way.status, {}, body)
+    elif way.stream:
+        error = _read_stream(way.api, body, chunk_bytes, builder)
     else:
-        error = _read_unary(api.dialect(), body, builder)
+        error = _read_unary(way.api.dialect(), body, builder)
     return builder.answer(), error
 
 

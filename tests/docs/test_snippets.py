@@ -161,7 +161,7 @@ def test_the_documents_show_each_command_at_least_once() -> None:
 @pytest.mark.parametrize("line", command_lines())
 def test_command_line_of_a_document_parses(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("answer.sse", "error.json"):
+    for name in ("answer.sse", "error.json", "answer.rec"):
         (tmp_path / name).touch()
     name, *arguments = shlex.split(line)
     found = cli.get_command(click.Context(cli), name)
