@@ -206,7 +206,9 @@ class Diagram:
         return svg([self._charted.chart])
 
     def _repr_html_(self) -> str:
-        return f'<div class="rxlapce-graph">{self.svg()}</div>'
+        # Within a page the document's style would hold for all drawings: nested, it holds for this one.
+        scoped = self.svg().replace("<style>", "<style>.rxlapce-graph {").replace("</style>", "}</style>")
+        return f'<div class="rxlapce-graph">{scoped}</div>'
 
     def __repr__(self) -> str:
         return " -> ".join(node.name for node in self._charted.chart.stages)

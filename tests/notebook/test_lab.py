@@ -265,6 +265,13 @@ def test_a_pipeline_of_a_file_is_drawn(tmp_path: Path) -> None:
         assert "<svg" in piped.graph().svg()
 
 
+def test_the_picture_of_a_pipeline_leaves_other_pictures_of_the_page_as_they_are() -> None:
+    html = Lab(environ={}).pipeline(PIPELINES).graph()._repr_html_()
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    assert style.startswith(".rxlapce-graph {")
+    assert style.count("{") == style.count("}")
+
+
 async def test_a_provider_without_a_key_is_played_in_a_pipeline_too() -> None:
     async with Lab(environ={"XAI_API_KEY": KEY}) as lab:
         trace = await traced(lab.pipeline(PIPELINES).ask("Why?"))
