@@ -1,11 +1,12 @@
 """Makes the pictures of the live diagram beside it, in a real JupyterLab in Chromium.
 
-    python docs/images/notebook/pictures.py
+    python docs/images/notebook/pictures.py [NAME ...]
 
 Of what a diagram is: a stream under way; what is known of one token; a stream that was cut; and 100,000 tokens.
 """
 
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -64,6 +65,7 @@ async def point_at(page: LabPage, label: str) -> None:
           const slot = marks.slot(i);
           d.lookAt(slot);
           d.zoomAt(6);
+          d.goTo(marks.t[slot] - d.window.span / 8); // with room for its words to the right
           await new Promise(requestAnimationFrame);
           await new Promise(requestAnimationFrame);
           const box = d.canvas.getBoundingClientRect();
@@ -95,6 +97,8 @@ async def pictures(lab: JupyterLab, chromium: Browser) -> None:
         ("fast-dark", "Dark", FAST),
     )
     for name, theme, cell in scenes:
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         async with lab.opened(chromium, [SETUP, cell], name=name) as page:
             await page.theme(f"JupyterLab {theme}")
             await page.command("application:toggle-left-area")
