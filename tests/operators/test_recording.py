@@ -13,6 +13,10 @@ from rxlapce.secret import Secret
 HEADER = '{"format":"rxlapce-recording","version":1,"model":"m"}\n'
 
 
+def unexpected(error: Exception) -> None:
+    raise AssertionError(error)
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "a.rec"
     path.write_text(text)
@@ -47,7 +51,7 @@ def test_a_torn_recording_is_read_up_to_the_tear_and_has_no_end(tmp_path: Path, 
     ],
 )
 def test_what_is_no_recording_is_told(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(ValueError, match="a.rec is no recording that this version can play") as raised:
+    with pytest.raises(ValueError, match=r"a\.rec is no recording that this version can play") as raised:
         read_recording(written(tmp_path, text))
     assert told in str(raised.value)
 
@@ -61,7 +65,7 @@ def test_an_http_error_is_recorded_with_its_body_and_what_its_headers_tell(tmp_p
         api="openai.chat.completions",
         framing="sse",
         scrubber=lambda: SecretScrubber([Secret("sk-0123456789")]),
-        on_trouble=pytest.fail,
+        on_trouble=unexpected,
     )
     source.pipe(tap).subscribe(lambda _: None, lambda _: None, scheduler=scheduler)
     scheduler.advance_to(2)
@@ -80,7 +84,7 @@ def test_an_http_error_is_recorded_with_its_body_and_what_its_headers_tell(tmp_p
 
 def test_what_is_not_known_of_a_response_is_left_out(tmp_path: Path) -> None:
     source = Subject[bytes]()
-    source.pipe(record(tmp_path / "a.rec", on_trouble=pytest.fail)).subscribe(scheduler=TestScheduler())
+    source.pipe(record(tmp_path / "a.rec", on_trouble=unexpected)).subscribe(scheduler=TestScheduler())
     source.on_completed()
     first = (tmp_path / "a.rec").read_text().splitlines()[0]
     for name in ("framing", "path", "headers", "answered"):
