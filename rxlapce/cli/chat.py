@@ -67,7 +67,7 @@ Examples:
 @click.option("--path", type=click.Path(path_type=Path), help="The daemon's socket.  [default: the user's own]")
 @click.argument("prompt", nargs=-1)
 def chat(
-    model: str,
+    model: str | None,
     system: str | None,
     attach: tuple[str, ...],
     schema: IO[bytes] | None,
