@@ -205,10 +205,13 @@ class Diagram:
         """One SVG document, which needs nothing else."""
         return svg([self._charted.chart])
 
-    def _repr_html_(self) -> str:
-        # Within a page the document's style would hold for all drawings: nested, it holds for this one.
+    def html(self) -> str:
+        """The same within a page, where the document's style would hold for all drawings: nested, it is this one's."""
         scoped = self.svg().replace("<style>", "<style>.rxlapce-graph {").replace("</style>", "}</style>")
         return f'<div class="rxlapce-graph">{scoped}</div>'
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
     def __repr__(self) -> str:
         return " -> ".join(node.name for node in self._charted.chart.stages)

@@ -266,7 +266,7 @@ def test_a_pipeline_of_a_file_is_drawn(tmp_path: Path) -> None:
 
 
 def test_the_picture_of_a_pipeline_leaves_other_pictures_of_the_page_as_they_are() -> None:
-    html = Lab(environ={}).pipeline(PIPELINES).graph()._repr_html_()
+    html = Lab(environ={}).pipeline(PIPELINES).graph().html()
     style = html.partition("<style>")[2].partition("</style>")[0]
     assert style.startswith(".rxlapce-graph {")
     assert style.count("{") == style.count("}")
