@@ -41,6 +41,7 @@ CONNECTED: Final = """async () => {
   return kernel?.connectionStatus === "connected" && kernel.status === "idle";
 }"""
 END_S: Final = 20.0
+WAIT_MS: Final = 70_000
 
 
 def notebook(cells: Sequence[str]) -> str:
@@ -128,6 +129,7 @@ class JupyterLab:
         path.write_text(notebook(cells))
         context = await browser.new_context(viewport={"width": 1200, "height": 900})
         try:
+            context.set_default_timeout(WAIT_MS)  # a kernel takes half a minute to start where all else is busy, too
             page = await context.new_page()
             await page.goto(f"{self.url}/lab/workspaces/{name}/tree/{path.name}")
             await page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
