@@ -132,7 +132,7 @@ async def test_no_secret_of_a_request_is_in_any_file_though_the_answer_says_it(t
             assert all(key.encode() in got for key in KEYS), "who asked gets it all"
         files = [read_recording(taken.file) for taken in bench.taken]
     assert [one.header.status for one in files] == [200, 401]
-        texts = [taken.file.read_text() for taken in bench.taken]
+    texts = [taken.file.read_text() for taken in bench.taken]
     assert not [key for key in KEYS if any(key in text for text in texts)]
     for recording in files:
         assert not [key for key in KEYS if key.encode() in recording.body]
