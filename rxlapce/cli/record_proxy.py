@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import click
@@ -13,13 +14,15 @@ from rxlapce.cli.loop import run
 from rxlapce.cli.record import fields_of
 from rxlapce.cli.screen import json_line, printable
 from rxlapce.config.env import check_base_url, proxy_for
-from rxlapce.config.simulated import simulated_environ
 from rxlapce.errors import ConfigError
 from rxlapce.operators.recording import read_recording
 from rxlapce.providers import SPECS
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.spec import Settings
 from rxlapce.simulator.recorder import RecordingProxy, Taken
+
+#: The providers whose base URL is the same for everybody.
+_KNOWN: Final = ("openai", "anthropic", "gemini", "xai", "openrouter")
 
 
 def record_others(
@@ -65,7 +68,7 @@ def provider_of(url: str) -> str:
         return "bedrock"
     if host == "aiplatform.googleapis.com" or host.endswith("-aiplatform.googleapis.com"):
         return "vertex"
-    for name in ("openai", "anthropic", "gemini", "xai", "openrouter"):
+    for name in _KNOWN:
         if urlsplit(SPECS[name].build(Settings()).base_url).hostname == host:
             return name
     return ""
@@ -83,15 +86,13 @@ def _announce(base_url: str, provider: str, to: str, folder: Path, *, as_json: b
 
 
 def base_urls(base_url: str, provider: str, prefix: str = "") -> dict[str, str]:
-    """The variables that lead a program here instead of to `provider`; to OpenAI where nobody knows who it is.
+    """The variable that leads a program here instead of to `provider`; to OpenAI where nobody knows who it is.
 
     `prefix` is the path that stands in front of every path already.
     """
-    environ = simulated_environ(base_url)
     spec = SPECS.get(provider, SPECS["openai"])
-    found = {name: environ[name] for name in (spec.base_url_env, *spec.more_base_url_env) if name in environ}
-    path = prefix.rstrip("/")
-    return {name: base_url + (value.removeprefix(base_url).removeprefix(path)) for name, value in found.items()}
+    own = urlsplit(spec.build(Settings()).base_url).path if spec.name in _KNOWN else ""
+    return {spec.base_url_env: base_url + own.removeprefix(prefix.rstrip("/"))}
 
 
 def _tell(taken: Taken, *, as_json: bool) -> None:

@@ -84,7 +84,9 @@ def _announce(provider: "RecordedProvider", speed: float, *, as_json: bool) -> N
         models = list(dict.fromkeys(one.header.model for one in provider.recordings))
         click.echo(json_line({"url": url, "environ": environ, "models": models}))
     else:
-        click.echo(f"Playing {len(provider.recordings)} recordings at speed {speed:g} on {url}. To ask them:")
+        count = len(provider.recordings)
+        what = provider.recordings[0].path.name if count == 1 else f"{count} recordings"
+        click.echo(f"Playing {what} at speed {speed:g} on {url}. To ask them:")
         for name, value in environ.items():
             click.echo(f"  export {name}={value}")
         first = provider.recordings[0]
