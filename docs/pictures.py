@@ -49,6 +49,7 @@ async def shoot(page: LabPage, cell: int, name: str) -> None:
     shown = page.page.locator(".jp-CodeCell").nth(cell)
     for theme in ("Light", "Dark"):
         await page.theme(f"JupyterLab {theme}")
+        await page.page.wait_for_selector("#jupyterlab-splash", state="detached")  # it lies over all for a moment
         await shown.scroll_into_view_if_needed()
         await page.page.wait_for_function(DRAWN)
         await shown.screenshot(path=FOLDER / f"{name}-{theme.lower()}.png")
