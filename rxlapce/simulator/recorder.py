@@ -28,6 +28,7 @@ _OF_THE_CONNECTION: Final = frozenset({
     "transfer-encoding", "upgrade",
 })  # fmt: skip
 _SAID_ANEW: Final = _OF_THE_CONNECTION | {"host", "content-length", "accept-encoding", "expect"}
+_OF_THE_PACKED: Final = frozenset({"content-encoding", "content-length"})
 #: Of an error's body as much is looked at as tells what it was.
 _MAX_ERROR_BYTES: Final = 64 * 1024
 _FIRST_ERROR: Final = 300
@@ -243,7 +244,7 @@ def _headers(request: web.Request) -> list[tuple[str, str]]:
 
 def _response(upstream: Forwarded) -> web.StreamResponse:
     """The provider's response, its body still to come."""
-    left_out = _OF_THE_CONNECTION | ({"content-encoding", "content-length"} if upstream.unpacked else frozenset())
+    left_out = _OF_THE_CONNECTION | _OF_THE_PACKED if upstream.unpacked else _OF_THE_CONNECTION
     response = web.StreamResponse(status=upstream.status)
     for name, value in upstream.headers:
         if name.lower() not in left_out:

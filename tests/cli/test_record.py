@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +30,7 @@ FAST = "openai/sim:tps=0,ttft=0,tokens=12"
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[dict[str, Any]]:
+def running(*arguments: str) -> Generator[dict[str, Any]]:
     """What a command that serves says in its first line; it is ended as by Ctrl-C."""
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "rxlapce", *arguments, "--json"],
@@ -143,6 +142,19 @@ def test_any_program_is_recorded_on_its_way_and_the_recording_answers_it_again(t
     with running("replay", str(file), "--speed", "0") as provider:
         assert provider["environ"] == {"OPENAI_BASE_URL": f"{provider['url']}/v1"}
         assert ask(f"{provider['environ']['OPENAI_BASE_URL']}/chat/completions") == first
+
+
+@pytest.mark.heavy
+def test_the_document_s_python_reads_a_recording(command: Command, tmp_path: Path) -> None:
+    command("record", "-o", str(tmp_path / "answer.rec"), "--simulator", "-m", FAST, "hello")
+    document = (Path(__file__).parents[2] / "docs/recording.md").read_text()
+    program = document.partition("```python\n")[2].partition("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    first, *_, last = done.stdout.splitlines()
+    assert first == f"sim:tps=0,ttft=0,tokens=12 200 {len(read_recording(tmp_path / 'answer.rec').body)} bytes"
+    assert last == "completed sse"
 
 
 # -- misuse -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,7 @@ class Bench:
         self.changed.set()
 
     @asynccontextmanager
-    async def asked(self, body: bytes, target: str = CHAT, method: str = "POST") -> AsyncIterator[Forwarded]:
+    async def asked(self, body: bytes, target: str = CHAT, method: str = "POST") -> AsyncGenerator[Forwarded]:
         url = self.base_url + target
         call = HttpCall(
             provider="p", url=url, body=body, auth=NoAuth(), read_error=read_error, headers={}, method=method
@@ -85,7 +85,7 @@ def unexpected(error: Exception) -> None:
 
 
 @asynccontextmanager
-async def proxied(upstream: str, folder: Path) -> AsyncIterator[Bench]:
+async def proxied(upstream: str, folder: Path) -> AsyncGenerator[Bench]:
     async with HttpClient() as client:
         bench = Bench(client, folder)
         proxy = RecordingProxy(upstream, folder, client, provider="p", on_taken=bench.on_taken, on_trouble=unexpected)
