@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-properties test-clients test-local test-sdk test-aimock test-heavy test-browser notebooks check lint bench bench-load faults soak lock clean
+.PHONY: help demo test test-properties test-clients test-local test-sdk test-aimock test-heavy test-browser notebooks check lint bench bench-load bench-notebook faults soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ lint: $(VENV)/.test $(VENV)/.dev ## The part of check that runs nothing: lint, f
 
 bench: $(VENV)/.test ## Measure CPU a token beside aiohttp alone, frames and round trips, with the spread
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-notebook: $(VENV)/.test $(VENV)/.notebook ## Measure 100,000 tokens through a live diagram in a real JupyterLab
+	@$(BIN)/python -m benchmarks.notebook $(ARGS)
 
 bench-load: $(VENV)/.test ## Measure 1,000 streams on 100 connections: tokens lost, CPU, memory, latency added
 	@$(BIN)/python -m benchmarks.load $(ARGS)

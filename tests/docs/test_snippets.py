@@ -1,5 +1,6 @@
 """What the documents show, works: Python runs, command lines parse, bytes decode, links lead somewhere."""
 
+import ast
 import asyncio
 import os
 import re
@@ -7,7 +8,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 import pytest
@@ -63,7 +64,7 @@ async def answer_of(daemon: Path, question: str) -> str:
 
 
 async def test_readme_s_library_example_prints_the_tokens_with_a_finish_last() -> None:
-    program, _ = snippets("README.md")
+    program, *_ = snippets("README.md")
     assert (await run_python(program)).splitlines() == [
         "Text(text='Hello', choice=0)",
         "Finish(kind=<FinishKind.STOP: 'stop'>, raw='stop', model=None, others=())",
@@ -71,11 +72,23 @@ async def test_readme_s_library_example_prints_the_tokens_with_a_finish_last() -
 
 
 async def test_readme_s_daemon_example_prints_the_whole_answer(daemon: Path) -> None:
-    _, program = snippets("README.md")
+    _, program, _ = snippets("README.md")
     assert "simulator/sim" in program
     said = await run_python(program.replace("simulator/sim", FAST), RXLAPCE_SOCKET=str(daemon))
     assert said == await answer_of(daemon, "What is backpressure?")
     assert len(said) > 500
+
+
+@pytest.mark.heavy
+async def test_readme_s_notebook_example_shows_a_whole_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, program = snippets("README.md")
+    for name in [name for name in os.environ if name.endswith(("_KEY", "_TOKEN"))]:
+        monkeypatch.delenv(name)
+    cell: dict[str, Any] = {}
+    program = program.replace("await inspect(", "trace = await inspect(") + "await lab.aclose()\n"
+    await eval(compile(program, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), cell)  # noqa: S307 - our own
+    assert [lane.name for lane in cell["trace"].lanes] == ["bytes", "events", "tokens"]
+    assert cell["trace"].state == "completed"
 
 
 @pytest.mark.parametrize(
