@@ -34,7 +34,8 @@ _TABLE: Final = """
 .rxlapce-compare th{color:var(--muted);font-weight:400}
 .rxlapce-compare td:first-child,.rxlapce-compare th:first-child,.rxlapce-compare .how{text-align:left}
 .rxlapce-compare td,.rxlapce-compare th{white-space:nowrap}
-.rxlapce-compare .how{white-space:normal;min-width:240px}
+.rxlapce-compare .how{white-space:normal;min-width:200px}
+.rxlapce-compare{overflow-x:auto}
 .rxlapce-compare .best{font-weight:700}
 .rxlapce-compare .failed{color:var(--failed)}
 """.strip()

@@ -13,9 +13,9 @@ import msgspec
 from rxlapce.errors import ProviderError
 from rxlapce.off_loop import off_loop
 from rxlapce.operators.record import RecordingFile
+from rxlapce.operators.recording import RecordedError
 from rxlapce.operators.redact import redact
 from rxlapce.operators.redact_window import MAX_CANDIDATE_CHARS
-from rxlapce.operators.recording import RecordedError
 from rxlapce.operators.tap import Outcome
 from rxlapce.pipeline.copies.folder import RecordingFolder
 from rxlapce.pipeline.copies.line import Ended, LineBounds, LinedCopy, Taken
