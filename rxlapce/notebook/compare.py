@@ -29,15 +29,15 @@ _LINES: Final = (("text", ""), ("tool_call", "7 3"), ("finish", "2 3"), ("reason
 
 _TABLE: Final = """
 .rxlapce-compare{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;background:var(--ground);color:var(--ink)}
-.rxlapce-compare table{font-size:13px;border-collapse:collapse;margin:8px 0 8px 12px}
-.rxlapce-compare th,.rxlapce-compare td{text-align:right;padding:3px 14px 3px 0;border-bottom:1px solid var(--line)}
-.rxlapce-compare th{color:var(--muted);font-weight:400}
-.rxlapce-compare td:first-child,.rxlapce-compare th:first-child,.rxlapce-compare .how{text-align:left}
-.rxlapce-compare td,.rxlapce-compare th{white-space:nowrap}
-.rxlapce-compare .how{white-space:normal;min-width:200px}
 .rxlapce-compare{overflow-x:auto}
-.rxlapce-compare .best{font-weight:700}
-.rxlapce-compare .failed{color:var(--failed)}
+.rxlapce-compare table{font-size:12px;border-collapse:collapse;table-layout:auto;margin:8px 0 8px 12px}
+.rxlapce-compare table th,.rxlapce-compare table td{text-align:right;white-space:nowrap;padding:3px 10px 3px 0}
+.rxlapce-compare table th,.rxlapce-compare table td{border-bottom:1px solid var(--line)}
+.rxlapce-compare table th{color:var(--muted);font-weight:400}
+.rxlapce-compare table td:first-child,.rxlapce-compare table .how{text-align:left}
+.rxlapce-compare table .how{white-space:normal;min-width:110px;max-width:300px}
+.rxlapce-compare table .best{font-weight:700}
+.rxlapce-compare table .failed{color:var(--failed)}
 """.strip()
 
 
