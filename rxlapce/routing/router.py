@@ -288,7 +288,7 @@ class Router:
     def _unknown(self, what: str, meant: str | None = None) -> ProviderError:
         """The error `what`, with what was meant instead, if that is known; first, as a long list is cut at its end."""
         hint = f" (did you mean {meant}?)" if meant is not None else ""
-        names = ", ".join(sorted(self.providers)) or "none"
+        names = ", ".join(sorted(self.providers)) or "none (rxlapce providers names the variables that set one up)"
         aliases = f"; aliases: {', '.join(sorted(self.aliases))}" if self.aliases else ""
         text = f"{what}{hint}; configured providers: {names}{aliases}"
         return ProviderError(ErrorKind.BAD_REQUEST, text, phase=Phase.ADMIT)
