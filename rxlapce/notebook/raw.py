@@ -39,9 +39,9 @@ _STYLE: Final = """
 .rxlapce-raw .read{display:contents}
 .rxlapce-raw .read>*{border-top:1px solid var(--line);padding:3px 4px}
 .rxlapce-raw .read:hover>*{background:color-mix(in srgb,var(--text) 12%,transparent)}
-.rxlapce-raw .grid code,.rxlapce-raw .grid pre{background:none;color:inherit}
+.rxlapce-raw .grid code,.rxlapce-raw .grid pre{background:none!important;color:inherit;padding:0!important}
 .rxlapce-raw .grid code,.rxlapce-raw .grid pre{font:11px ui-monospace,"DejaVu Sans Mono",monospace}
-.rxlapce-raw .grid code{white-space:pre-wrap;overflow-wrap:anywhere;padding:0}
+.rxlapce-raw .grid code{white-space:pre-wrap;overflow-wrap:anywhere}
 .rxlapce-raw .grid pre{font-size:10px;margin:2px 0;color:var(--muted);overflow-x:auto}
 .rxlapce-raw details>summary{cursor:pointer;color:var(--muted);font-size:11px}
 .rxlapce-raw .event,.rxlapce-raw .token{border-left:3px solid var(--event);padding-left:5px;margin-bottom:3px}
