@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rxlapce.notebook import cells
 from rxlapce.notebook.axis import duration
-from rxlapce.notebook.figure import Figure, Source, viewed
+from rxlapce.notebook.figure import Figure, Source, looked_at, viewed
 from rxlapce.notebook.frames import frame_of
 from rxlapce.notebook.items import escaped
 from rxlapce.notebook.marks import Outcome, State
@@ -48,11 +49,13 @@ def compare(
     together: bool = True,
     title: str = "",
 ) -> "Comparison":
-    """Draw `streams` beside each other: views, or what is subscribed to now. See `Comparison`.
+    """Draw `streams` beside each other: views, traces, paths of recordings, or what is subscribed to now.
+
+    See `Comparison`.
 
     Those that do not run yet begin at once, or with `together` False one after another, so that they do not share the
     machine. `labels` are their names; without, what they say of themselves. Raises `ValueError` for fewer than two, and
-    for labels that are not one for each.
+    for labels that are not one for each; else what `figure.looked_at` does.
     """
     names = list(labels) if labels is not None else [_name(stream, place) for place, stream in enumerate(streams, 1)]
     if len(streams) < 2 or len(names) != len(streams):
@@ -74,7 +77,8 @@ class Comparison(Figure):
         self.labels = tuple(labels)
         self.title = title
         super().__init__((), self._drawn, self._told)
-        self._waiting = list(zip(streams, labels, strict=True))
+        # What cannot be looked at is refused here, before anything begins.
+        self._waiting = [(looked_at(stream, label), label) for stream, label in zip(streams, labels, strict=True)]
         self._begin(len(self._waiting) if together else 1)
 
     @property
@@ -238,5 +242,8 @@ def _spread(timings: dict[str, Timing]) -> str:
 
 
 def _name(stream: Source, place: int) -> str:
-    said = getattr(stream, "who", None) or getattr(getattr(stream, "trace", None), "title", "")
+    if isinstance(stream, str | Path):
+        return f"{place}: {Path(stream).name}"
+    trace = stream if isinstance(stream, Trace) else getattr(stream, "trace", None)
+    said = getattr(stream, "who", None) or getattr(trace, "title", "")
     return f"{place}: {said}" if said else f"run {place}"

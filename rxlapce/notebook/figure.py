@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from reactivex import Observable
 
 from rxlapce.notebook import cells
 from rxlapce.notebook.marks import State
+from rxlapce.notebook.played import Still, trace_of
 from rxlapce.notebook.probes import Observed
 from rxlapce.notebook.probing import TraceProbes
 from rxlapce.notebook.trace import Trace
@@ -18,7 +20,10 @@ from rxlapce.notebook.view import View
 DRAWN_EVERY_S: Final = 0.25
 _SHARE: Final = 10
 
-Source = View | Observable[Any] | Observed
+#: What is looked at already, or is subscribed to.
+Running = View | Still | Observable[Any] | Observed
+#: What a figure is of; a text is the path of a recording, too.
+Source = Running | Trace | str | Path
 
 
 class Figure:
@@ -27,16 +32,16 @@ class Figure:
     `html` draws it as it is. Those of `views` that it has started end with it.
     """
 
-    def __init__(self, views: Sequence[View], html: Callable[[], str], words: Callable[[], str]) -> None:
+    def __init__(self, views: Sequence[View | Still], html: Callable[[], str], words: Callable[[], str]) -> None:
         self.views = tuple(views)
         self._html = html
         self._words = words
         self._outputs: list[cells.Output] = []
         self._shown_in: int | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._started: list[View] = []
+        self._started: list[View | Still] = []
 
-    def started(self, views: Sequence[View]) -> None:
+    def started(self, views: Sequence[View | Still]) -> None:
         """Let these end when the figure does."""
         self._started += views
 
@@ -112,13 +117,35 @@ class Figure:
             output.update(bundle)
 
 
-def viewed(source: Source, title: str) -> View:
-    """`source` if it is looked at already, else a view of it that begins now and is not shown."""
-    if isinstance(source, View):
-        return source
+def looked_at(source: Source, title: str) -> Running:
+    """`source`, with what needs not run (a trace, the path of a recording) as what it was; nothing begins.
+
+    Raises `TypeError` for what cannot be looked at, `ValueError` for a trace that has no lane, and what `trace_of` does
+    for a recording.
+    """
+    if isinstance(source, str | Path):
+        return Still(trace_of(Path(source), title))
+    if isinstance(source, Trace):
+        if not source.lanes:
+            raise ValueError("expected a trace with a lane: nothing has been looked at in this one")
+        return Still(source)
+    # Types are not checked in a notebook, where what is no stream would become a picture of an AttributeError.
+    if not isinstance(source, View | Still | Observable | Observed):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a view, a trace, a stream or the path of a recording, not {type(source).__name__}")
+    return source
+
+
+def viewed(source: Source, title: str) -> View | Still:
+    """What `source` is seen by: itself, if it is looked at already, else a view that begins now and is not shown.
+
+    Raises what `looked_at` does.
+    """
+    found = looked_at(source, title)
+    if isinstance(found, View | Still):
+        return found
     trace = Trace(title)
     probes = TraceProbes(trace)
-    stream = source.observed(probes) if isinstance(source, Observed) else probes.lane("stream")(source)
+    stream = found.observed(probes) if isinstance(found, Observed) else probes.lane("stream")(found)
     return View(stream, trace, probes)
 
 

@@ -18,6 +18,7 @@ def frame_of(*traces: Trace, labels: tuple[str, ...] = ()) -> "DataFrame":
     | `seq` | int64 | the mark's number |
     | `t`, `gap_s` | float64 | seconds since the subscription, and since the mark before it in its lane |
     | `lane`, `kind` | category | where it passed, and what it is |
+    | `label` | object | what is written beside it: printable, and short |
     | `text` | object | what it says: text as it is, anything else as its label |
     | `size` | int64 | bytes, or characters |
     | `cause` | Int64 | the `seq` of the mark that it came of |
@@ -36,7 +37,7 @@ def frame_of(*traces: Trace, labels: tuple[str, ...] = ()) -> "DataFrame":
             last[mark.lane] = mark.t
             values = (
                 mark.seq, mark.t, None if before is None else mark.t - before, trace.lanes[mark.lane].name,
-                mark.kind.value, _text(mark), mark.size, mark.cause,
+                mark.kind.value, mark.label, _text(mark), mark.size, mark.cause,
             )  # fmt: skip
             rows["run"].append(label)
             for name, value in zip(_COLUMNS, values, strict=True):
@@ -55,6 +56,7 @@ _COLUMNS = {
     "gap_s": "float64",
     "lane": "category",
     "kind": "category",
+    "label": "object",
     "text": "object",
     "size": "int64",
     "cause": "Int64",

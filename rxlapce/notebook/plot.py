@@ -17,6 +17,7 @@ STYLE: Final = """
 .rxlapce-figure .best{font-weight:600}
 .rxlapce-figure .error{fill:var(--failed)}
 .rxlapce-figure .line{stroke:var(--line);fill:none}
+.rxlapce-figure .over{paint-order:stroke;stroke:var(--ground);stroke-width:4px;stroke-linejoin:round}
 .rxlapce-figure .note{stroke:var(--ink);stroke-dasharray:4 3;fill:none}
 """.strip()
 #: Decades of seconds at which a logarithmic axis is marked.

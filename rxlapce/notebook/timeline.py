@@ -1,19 +1,21 @@
 """`timeline`: when an answer's tokens came, how long one waited for each, and how often one waited so long."""
 
+from bisect import bisect_left
 from collections import Counter
+from heapq import nlargest
 from html import escape
 from math import log10
-from typing import TYPE_CHECKING, Any, Final
-
-from reactivex import Observable
+from typing import TYPE_CHECKING, Final
 
 from rxlapce.notebook import cells
 from rxlapce.notebook.axis import duration
-from rxlapce.notebook.figure import Figure, state_words, viewed
+from rxlapce.notebook.figure import Figure, Source, state_words, viewed
 from rxlapce.notebook.frames import frame_of
 from rxlapce.notebook.items import escaped
+from rxlapce.notebook.marks import Span
+from rxlapce.notebook.played import Still
 from rxlapce.notebook.plot import STYLE, Scale, decades, log_range, rate_ticks, text, thinned, time_axis
-from rxlapce.notebook.probes import Observed
+from rxlapce.notebook.stalls import TOGETHER_S
 from rxlapce.notebook.svg import themes
 from rxlapce.notebook.timing import Timing, timing_of
 from rxlapce.notebook.view import View
@@ -29,16 +31,22 @@ _PANEL: Final = 110
 _BARS: Final = 160
 _FEWEST_BARS: Final = 12
 _TOKENS_A_BAR: Final = 4
-_DOTS: Final = 900
+_DOTS: Final = 600
+#: Stalls that are shaded: the longest.
+_STALLS: Final = 100
+#: A stall that is wide enough to say so, in pixels.
+_SAID_PX: Final = 80
+#: The share of gaps between reads, and not within one, from which on the former are what is drawn.
+_APART: Final = 0.05
 #: Bars of a histogram in each decade.
 _PER_DECADE: Final = 6
 _QUANTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 
-def timeline(stream: View | Observable[Any] | Observed, *, title: str = "") -> "Timeline":
-    """Draw the timing of `stream`: a view, or what is subscribed to now. See `Timeline`.
+def timeline(stream: Source, *, title: str = "") -> "Timeline":
+    """Draw the timing of `stream`: a view, a trace, the path of a recording, or what is subscribed to now.
 
-    Raises RuntimeError where no event loop runs and `stream` is no view.
+    See `Timeline`. Raises RuntimeError where no event loop runs and `stream` is to be subscribed to.
     """
     view = viewed(stream, title)
     made = Timeline(view, title or view.trace.title)
@@ -53,10 +61,11 @@ class Timeline(Figure):
     """Three panels: tokens a second over time; the gap before each token; how often each gap was. `timing` has figures.
 
     Drawn anew while the stream runs, at most four times a second; `await` waits for its end. At most some 2,000
-    elements: of many dots the lowest and highest are drawn.
+    elements: of many dots the lowest and highest are drawn. Tokens of one read came at once: where there are others,
+    their gaps of under a millisecond stand together at the end of the scale.
     """
 
-    def __init__(self, view: View, title: str) -> None:
+    def __init__(self, view: View | Still, title: str) -> None:
         super().__init__((view,), self.svg, self._words_now)
         self.view = view
         self.title = title
@@ -80,6 +89,11 @@ class Timeline(Figure):
 
 def words_of(timing: Timing) -> str:
     """The figures in one line."""
+    return "; ".join(_lines_of(timing))
+
+
+def _lines_of(timing: Timing) -> list[str]:
+    """The figures: of the whole, and of the waits if there were any."""
     parts = [state_words(timing.state, duration(timing.seconds))]
     if timing.first_s is not None:
         parts.append(f"first token {duration(timing.first_s)}")
@@ -88,10 +102,18 @@ def words_of(timing: Timing) -> str:
     )
     if timing.tokens_per_s is not None:
         parts.append(f"{timing.tokens_per_s:,.1f} tokens/s")
-    gaps = [(name, timing.gap(quantile)) for name, quantile in _QUANTILES]
-    if any(gap is not None for _, gap in gaps):
-        parts.append("between tokens " + ", ".join(f"{name} {duration(gap)}" for name, gap in gaps if gap is not None))
-    return "; ".join(parts)
+    gaps = [(name, timing.gap(quantile)) for name, quantile in (*_QUANTILES, ("max", 1.0))]
+    waits = ", ".join(f"{name} {duration(gap)}" for name, gap in gaps if gap is not None)
+    said = [f"between tokens {waits}"] if waits else []
+    if timing.stalls:
+        longest = max(_length(span, timing.seconds) for span in timing.stalls)
+        count = len(timing.stalls)
+        said.append(f"{count:,} {'stall' if count == 1 else 'stalls'}, the longest {duration(longest)}")
+    return ["; ".join(line) for line in (parts, said) if line]
+
+
+def _length(span: Span, now: float) -> float:
+    return (now if span.t1 is None else span.t1) - span.t0
 
 
 class _Drawing:
@@ -99,12 +121,20 @@ class _Drawing:
         self.timing = timing
         self.title = escaped(title, {})
         self.clock = Scale(0.0, timing.seconds, _LEFT, _WIDTH - _RIGHT)
+        gaps = timing.ordered
+        within = bisect_left(gaps, TOGETHER_S)
+        self.together = within > 0 and len(gaps) - within >= _APART * len(gaps)
+        """Whether gaps of under `TOGETHER_S` are one, at the end of the scale."""
+        low, high = log_range(gaps[within:] if self.together else gaps)
+        self.waits = (TOGETHER_S if self.together else low, high)
 
     def whole(self) -> str:
         timing, y = self.timing, 24.0
         head = text(12, y, self.title, "title") if self.title else ""
         y += 20 if self.title else 0
-        head += text(12, y, words_of(timing), "small")
+        for place, line in enumerate(_lines_of(timing)):
+            y += 16 if place else 0
+            head += text(12, y, line, "small")
         if timing.error:
             y += 20
             head += text(12, y, escaped(timing.error, {})[:140], "error")
@@ -128,7 +158,8 @@ class _Drawing:
         scale = Scale(0.0, high, floor, top)
         parts = [text(12, top - 12, "tokens a second, over time"), time_axis(self.clock, top, floor)]
         parts += [self.level(scale(rate), f"{rate:,.0f}" if rate >= 1 else f"{rate:g}") for rate in rate_ticks(high)]
-        parts += [self.shade(span.t0, timing.seconds if span.t1 is None else span.t1, top) for span in timing.stalls]
+        longest = nlargest(_STALLS, timing.stalls, key=lambda span: _length(span, timing.seconds))
+        parts += [self.shade(span.t0, span.t0 + _length(span, timing.seconds), top) for span in longest]
         for middle, rate in rates:
             if rate:
                 x, y = self.clock(middle - width / 2), scale(rate)
@@ -142,18 +173,17 @@ class _Drawing:
             parts.append(f'<path class="note" d="M{x:.1f} {top - 4}V{floor}"/>')
             late = x > _LEFT + 120
             said = f"first token {duration(timing.first_s)}"
-            parts.append(text(x + (-5 if late else 5), top + 6, said, "small", "end" if late else ""))
+            parts.append(text(x + (-5 if late else 5), top + 6, said, "small over", "end" if late else ""))
         return "".join(parts)
 
     def gaps(self, top: float) -> str:
         """How long one waited for each token, over time."""
         floor, timing = top + _PANEL, self.timing
         points = list(zip(timing.times[1:], timing.gaps, strict=True))
-        low, high = log_range(timing.gaps)
-        scale = Scale(low, high, floor, top, log=True)
+        scale = Scale(*self.waits, floor, top, log=True)
         words = "wait for each token, over time" + ("" if timing.whole else ": of the newest ones")
         parts = [text(12, top - 12, words), time_axis(self.clock, top, floor)]
-        parts += [self.level(y, said) for y, said in decades(scale)] if points else []
+        parts += [self.level(y, said) for y, said in self.marked(scale)] if points else []
         parts += [
             f'<circle cx="{self.clock(t):.1f}" cy="{scale(gap):.1f}" r="2.2" fill="var(--text)" opacity=".75">'
             f"<title>{duration(gap)} before the token at {duration(t)}</title></circle>"
@@ -164,7 +194,7 @@ class _Drawing:
     def spread(self, top: float) -> str:
         """How often one waited so long."""
         floor, gaps = top + _PANEL, self.timing.gaps
-        low, high = log_range(gaps)
+        low, high = self.waits
         across = Scale(low, high, _LEFT, _WIDTH - _RIGHT, log=True)
         parts = [
             text(12, top - 12, "how often one waited so long"),
@@ -175,7 +205,7 @@ class _Drawing:
         bars = Counter(int(log10(max(gap, low) / low) * _PER_DECADE) for gap in gaps)
         most = max(bars.values())
         scale = Scale(0.0, most, floor, top + 14)
-        parts += [text(x, floor + 16, said, "small", "middle") for x, said in decades(across)]
+        parts += [text(x, floor + 16, said, "small", "middle") for x, said in self.marked(across)]
         parts += [self.level(scale(count), f"{count:,.0f}") for count in rate_ticks(most) if count >= 1]
         wide = (_WIDTH - _LEFT - _RIGHT) / (log10(high / low) * _PER_DECADE)
         parts += [
@@ -183,15 +213,21 @@ class _Drawing:
             f' height="{floor - scale(count):.1f}" fill="var(--text)"><title>{count:,}</title></rect>'
             for place, count in sorted(bars.items())
         ]
+        notes: list[str] = []  # above all lines: they are often near to each other
         for row, (name, quantile) in enumerate(_QUANTILES):
             gap = self.timing.gap(quantile)
             if gap is not None:
                 x = across(gap)
                 parts.append(f'<path class="note" d="M{x:.1f} {top}V{floor}"/>')
                 late = x > _WIDTH - _RIGHT - 90
-                parts.append(text(x + (-4 if late else 4), top + 8 + 13 * row, f"{name} {duration(gap)}", "small",
-                                  "end" if late else ""))  # fmt: skip
-        return "".join(parts)
+                said, anchor = f"{name} {duration(gap)}", "end" if late else ""
+                notes.append(text(x + (-4 if late else 4), top + 8 + 13 * row, said, "small over", anchor))
+        return "".join((*parts, *notes))
+
+    def marked(self, scale: Scale) -> list[tuple[float, str]]:
+        """The decades of waits; the first one says if all that are shorter stand there, too."""
+        marks = decades(scale)
+        return [(marks[0][0], f"≤ {marks[0][1]}"), *marks[1:]] if self.together and marks else marks
 
     def level(self, y: float, words: str) -> str:
         """A line across, with what it stands for."""
@@ -204,4 +240,6 @@ class _Drawing:
         return (
             f'<rect x="{x0:.1f}" y="{top}" width="{max(1.0, x1 - x0):.1f}" height="{_PANEL}" fill="var(--stall)"'
             f' opacity=".15"><title>stall, {duration(t1 - t0)}</title></rect>'
+        ) + (
+            text((x0 + x1) / 2, top + 24, f"stall {duration(t1 - t0)}", "small", "middle") if x1 - x0 > _SAID_PX else ""
         )
