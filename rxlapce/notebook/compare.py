@@ -31,7 +31,7 @@ _LINES: Final = (("text", ""), ("tool_call", "7 3"), ("finish", "2 3"), ("reason
 _TABLE: Final = """
 .rxlapce-compare{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;background:var(--ground);color:var(--ink)}
 .rxlapce-compare{overflow-x:auto}
-.rxlapce-compare table{font-size:12px;border-collapse:collapse;table-layout:auto;margin:8px 0 8px 12px}
+.rxlapce-compare table{color:inherit;font-size:12px;border-collapse:collapse;table-layout:auto;margin:8px 0 8px 12px}
 .rxlapce-compare table th,.rxlapce-compare table td{text-align:right;white-space:nowrap;padding:3px 10px 3px 0}
 .rxlapce-compare table th,.rxlapce-compare table td{border-bottom:1px solid var(--line)}
 .rxlapce-compare table th{color:var(--muted);font-weight:400}
