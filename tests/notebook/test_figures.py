@@ -310,7 +310,7 @@ async def test_a_comparison_runs_what_does_not_run_and_tells_all() -> None:
     assert page.open == []
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.classes("failed") == 1
-    assert ".rxlapce-compare table{color:inherit" in made.html(), "else black in a page without a doctype, also on black"
+    assert ".rxlapce-compare table{color:inherit" in made.html(), "black on black without a doctype"
     words = repr(made).splitlines()
     assert words[0].split()[:2] == ["first", "token"]
     assert [line.split()[0] for line in words[1:]] == ["done", "new", "broken"]
