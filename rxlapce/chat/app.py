@@ -16,6 +16,7 @@ from rxlapce.chat.answer_view import AnswerView, Copied
 from rxlapce.chat.choices import chat_rows, model_rows, unlisted_notes
 from rxlapce.chat.chooser import Chooser
 from rxlapce.chat.conversation import Conversation
+from rxlapce.chat.driver import PanelDriver
 from rxlapce.chat.header import Header
 from rxlapce.chat.help import Help
 from rxlapce.chat.keeper import Keeper
@@ -60,7 +61,7 @@ class ChatApp(App[None], inherit_bindings=False):
     ]
 
     def __init__(self, session: Session, *, clock: Callable[[], float] = monotonic) -> None:
-        super().__init__()
+        super().__init__(driver_class=PanelDriver)
         self.session = session
         self.model = session.model
         self.conversation = Conversation()

@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,13 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Close it, with all that looks on."""
+        for end in (self.master, self.slave):
+            with suppress(OSError):
+                os.close(end)
 
 
 @pytest.fixture
@@ -149,3 +155,15 @@ def test_a_paste_of_many_lines_is_one_question(tmp_path: Path, terminals: list[T
     assert terminal.ended() == 0
     (kept,) = (tmp_path / "home/.local/state/rxlapce/chats").iterdir()
     assert b'"question":"first line\\nsecond line"' in kept.read_bytes()
+
+
+def test_a_terminal_that_is_closed_takes_the_panel_along(tmp_path: Path, terminals: list[Terminal]) -> None:
+    terminal = Terminal(tmp_path, "--simulator", "-m", "simulator/sim:tps=200,tokens=4000")
+    terminals.append(terminal)
+    terminal.until("connected")
+    terminal.type(b"hello there" + ENTER)
+    terminal.until("tokens/s")
+    terminal.vanish()
+    for number in (signal.SIGCONT, signal.SIGHUP):  # what the system sends to what a terminal is gone from
+        terminal.process.send_signal(number)
+    assert terminal.process.wait(15) in (0, 120)  # 120: Python could not say its last words to standard output
