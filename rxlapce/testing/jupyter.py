@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,20 +122,25 @@ class JupyterLab:
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
         self.folder = folder
+        self._numbers = count(1)
 
     @asynccontextmanager
     async def opened(self, browser: Browser, cells: Sequence[str], name: str = "a") -> AsyncGenerator[LabPage]:
-        """A page with a new notebook of `cells`, and a kernel that is ready for them."""
-        path = self.folder / f"{name}.ipynb"
+        """A page with a new notebook of `cells`, and a kernel that is ready for them and ends with the page.
+
+        Its path is new too: a server gives a path that was open before the kernel that it had.
+        """
+        path = self.folder / f"{name}-{next(self._numbers)}.ipynb"
         path.write_text(notebook(cells))
         context = await browser.new_context(viewport={"width": 1200, "height": 900})
         try:
             context.set_default_timeout(WAIT_MS)  # a kernel takes half a minute to start where all else is busy, too
             page = await context.new_page()
-            await page.goto(f"{self.url}/lab/workspaces/{name}/tree/{path.name}")
+            await page.goto(f"{self.url}/lab/workspaces/{path.stem}/tree/{path.name}")
             await page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
             await page.wait_for_function(CONNECTED)
             yield LabPage(page, path)
+            await page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
         finally:
             await context.close()
 
