@@ -1,5 +1,6 @@
 """Views in a real kernel, whose page is a client that speaks its messages."""
 
+import importlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -33,15 +34,18 @@ print(len(comm.get_comm_manager().comms), len(asyncio.all_tasks()), len(disposed
 """
 
 
+def untyped(module: str) -> Any:
+    """A package of the group `notebook`: types are checked where it is not installed, too."""
+    return importlib.import_module(module)
+
+
 class Kernel:
     """A kernel, and what it says: `run` executes a cell and gathers that until the cell is done."""
 
     def __init__(self) -> None:
-        from jupyter_client.manager import start_new_kernel
-
         self.manager: Any
         self.client: Any
-        self.manager, self.client = start_new_kernel(kernel_name="python3")
+        self.manager, self.client = untyped("jupyter_client.manager").start_new_kernel(kernel_name="python3")
         self.heard: list[Any] = []
 
     def run(self, code: str, *, cell_id: str | None = None) -> list[Any]:
@@ -261,10 +265,7 @@ def test_a_hundred_thousand_tokens_take_few_messages_and_little_memory(kernel: K
 
 
 def test_a_notebook_that_is_executed_and_saved_has_the_pictures(shared: Kernel) -> None:
-    import nbformat
-    from nbclient import NotebookClient
-
-    new: Any = nbformat.v4
+    new = untyped("nbformat").v4
     codes = [
         TICKS,
         "view = show(ticks.pipe(ops.take(9)), title='early')",
@@ -272,7 +273,7 @@ def test_a_notebook_that_is_executed_and_saved_has_the_pictures(shared: Kernel) 
         "trace = await inspect(rx.of(1), ops.map(str))",
     ]
     notebook = new.new_notebook(cells=[new.new_code_cell(code) for code in codes])
-    client: Any = NotebookClient(notebook, timeout=60, kernel_name="python3")
+    client = untyped("nbclient").NotebookClient(notebook, timeout=60, kernel_name="python3")
     client.execute()
     pictures = [
         [output["data"]["text/html"] for output in cell["outputs"] if "text/html" in output.get("data", {})]
