@@ -259,18 +259,18 @@ async def test_every_size_shows_answer_prompt_and_connection(daemon: Path, size:
 
 
 async def test_who_scrolls_up_stays_there_while_the_answer_grows(daemon: Path) -> None:
-    async with panel(daemon, model="simulator/sim:tps=400,tokens=3000", size=(80, 15)) as (app, pilot):
+    async with panel(daemon, model="simulator/sim:tps=60,tokens=3000", size=(60, 15)) as (app, pilot):
         await ask(app, pilot)
         transcript = app.query_one(Transcript)
-        await until(pilot, lambda: transcript.max_scroll_y > 30)
+        await until(pilot, lambda: transcript.max_scroll_y > 12)
         await pilot.press("pageup", "pageup")
         await pilot.pause()
         at, below = transcript.scroll_y, transcript.max_scroll_y
-        await until(pilot, lambda: transcript.max_scroll_y > below + 15)
+        await until(pilot, lambda: transcript.max_scroll_y > below + 4)
         assert transcript.scroll_y == at
         transcript.scroll_end(animate=False)
         below = transcript.max_scroll_y
-        await until(pilot, lambda: transcript.max_scroll_y > below + 15)
+        await until(pilot, lambda: transcript.max_scroll_y > below + 4)
         await until(pilot, lambda: transcript.scroll_y == transcript.max_scroll_y)
 
 
