@@ -169,8 +169,9 @@ class ChatApp(App[None], inherit_bindings=False):
         self._show_head()
         turn, view = self.conversation.turn, self._view
         if turn is not None and view is not None and view.is_mounted:
-            await view.sync(turn.shown(self._clock()))
-            if turn.ended and turn is self.conversation.turn:
+            shown = turn.shown(self._clock())
+            await view.sync(shown)
+            if shown.ended and turn is self.conversation.turn:  # what ends while it is drawn is drawn once more
                 self._keep_the_end()
         self.link.flow.open(self)
 

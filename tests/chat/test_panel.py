@@ -350,6 +350,29 @@ async def test_a_seam_takes_back_what_was_drawn_and_says_so(tmp_path: Path) -> N
         await until(pilot, lambda: [part.source for part in app.query_one(AnswerText).query(Markdown)] == ["right"])
 
 
+async def test_an_answer_that_ends_while_it_is_drawn_is_drawn_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+    sync = AnswerView.sync
+
+    async def slow(view: AnswerView, shown: Shown) -> None:
+        await sync(view, shown)
+        turn = app.conversation.turn
+        while shown.counted and turn is not None and not turn.ended:  # the screen is busy until all has come
+            gate.set()
+            await asyncio.sleep(0.001)
+
+    async def script(peer: RawPeer) -> None:
+        await play(peer, Text(text="all of it"), end=Finish(kind=FinishKind.LENGTH), gate=gate)
+
+    async with fake_daemon(tmp_path / "d.sock", script), panel(tmp_path / "d.sock", model="fake/m") as (app, pilot):
+        monkeypatch.setattr(AnswerView, "sync", slow)
+        await ask(app, pilot)
+        shown = await ended(app, pilot)
+        assert (shown.standing, app.query_one(AnswerView).shown) == (Standing.DONE, shown)
+
+
 async def test_what_is_said_for_the_terminal_does_nothing(tmp_path: Path) -> None:
     evil = "\x1b]52;c;aGk=\x07[bold]\x1b[2Jx\u202ey"
 
