@@ -196,6 +196,8 @@ class Bridge:
         """A connection has come, or an attempt has failed: what waits goes out, or waits on, or fails."""
         now = asyncio.get_running_loop().time()
         for waiting in tuple(self._waiting.values()):
+            if self._waiting.get(waiting.asked.id) is not waiting:
+                continue  # cancelled by who was told the end of one before it
             if self._kept.client is not None:
                 waiting.stop()
                 del self._waiting[waiting.asked.id]

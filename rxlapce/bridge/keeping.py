@@ -66,6 +66,8 @@ class KeptConnection:
         self._tasks = Tasks()
         self._news = asyncio.Event()
         self._over = asyncio.Event()
+        self._pause: asyncio.TimerHandle | None = None
+        """Sets `_over` a while after a connection that was short."""
         self._may_start = wanted.autostart
         self._short = 0
         """How many connections in a row were short."""
@@ -158,12 +160,14 @@ class KeptConnection:
         began = loop.time()
         self._client = client
         self._over.clear()
+        if self._pause is not None:  # who asked did not wait for its end: it would count as this connection's
+            self._pause.cancel()
 
         def lost(reason: str, delay_s: float = 0.0) -> None:
             if self._client is client:
                 self._client = None
                 self._apply(Event.LOST, reason)
-                loop.call_later(delay_s, self._over.set)
+                self._pause = loop.call_later(delay_s, self._over.set)
 
         def on_draining(within_s: float) -> None:
             self._retiring.add(client)
