@@ -8,8 +8,7 @@ from typing import ClassVar, Final
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.content import Content
-from textual.widgets import Footer, Static
+from textual.widgets import Footer
 
 from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
 from rxlapce.chat.answer_view import AnswerView, Copied
@@ -17,10 +16,10 @@ from rxlapce.chat.choices import chat_rows, model_rows, unlisted_notes
 from rxlapce.chat.chooser import Chooser
 from rxlapce.chat.conversation import Conversation
 from rxlapce.chat.driver import PanelDriver
-from rxlapce.chat.header import Header
+from rxlapce.chat.header import Header, Notice
 from rxlapce.chat.help import Help
 from rxlapce.chat.keeper import Keeper
-from rxlapce.chat.link import WINDOW, Link, closed
+from rxlapce.chat.link import WINDOW, Link, StartSimulator, closed
 from rxlapce.chat.look import LIGHT, STYLES
 from rxlapce.chat.notices import notice, welcome
 from rxlapce.chat.prompt import Prompt
@@ -77,10 +76,11 @@ class ChatApp(App[None], inherit_bindings=False):
         self._undrawn = 0
         self._head = Header()
         self._transcript = Transcript()
-        self._notice = Static(id="notice")
+        self._notice = Notice()
         self._prompt = Prompt()
-        self._was_offered = self._wants_to_ask = False
-        self._noted: tuple[str, ...] = ()
+        self._was_offered = False
+        self._wanted = ""
+        """What is to be asked when there is a model, and somebody to ask."""
         self._starting = False
 
     def compose(self) -> ComposeResult:
@@ -100,7 +100,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self.set_interval(TICK_S, self._tick)
         self.run_worker(self._draw(), name="draw", exit_on_error=True)
         if self.session.simulator:
-            self.run_worker(self._simulate(), name="simulator")
+            self._begin_to_simulate()
         else:
             self.link.start()
 
@@ -173,6 +173,8 @@ class ChatApp(App[None], inherit_bindings=False):
             await view.sync(shown)
             if shown.ended and turn is self.conversation.turn:  # what ends while it is drawn is drawn once more
                 self._keep_the_end()
+        elif turn is not None:
+            self._new.set()  # its view is on the way
         self.link.flow.open(self)
 
     def _tick(self) -> None:
@@ -187,52 +189,43 @@ class ChatApp(App[None], inherit_bindings=False):
         offers = self.session.start_simulator is not None and not self.link.simulated
         lines = () if self._starting else notice(self._status, since, self.session.no_key, offers=offers)
         self._was_offered = bool(lines) and offers
-        if lines == self._noted:
-            return
-        self._noted = lines
-        self._notice.set_class(bool(lines), "shown")
-        bold = (Content.styled(harmless(line), "bold") for line in lines[:2])
-        self._notice.update(Content("\n").join([*bold, *(Content(harmless(line)) for line in lines[2:])]))
+        self._notice.show(lines)
 
     async def _show_conversation(self) -> None:
-        await self._transcript.show(self.conversation.earlier, welcome(kept=self._keeper.keeps))
         self._prompt.remember(self.conversation.questions)
-        self._view = None
         self._show_head()
+        await self._transcript.show(self.conversation.earlier, welcome(kept=self._keeper.keeps))
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    async def on_prompt_sent(self, event: Prompt.Sent) -> None:
+    def on_prompt_sent(self, event: Prompt.Sent) -> None:
         """Ask what was written; Enter on nothing takes what is offered."""
         if not event.text:
             if self._was_offered and not self._starting:
-                self.run_worker(self._simulate(), name="simulator")
+                self._begin_to_simulate()
         elif self.conversation.turn is not None:
             self.notify("An answer is under way: Esc cancels it.", severity="warning")
         else:
-            self._wants_to_ask = True
-            await self._ask_if_possible()
+            self._wanted = event.text
+            self._ask_if_possible()
 
-    async def _ask_if_possible(self) -> None:
+    def _ask_if_possible(self) -> None:
         """Ask what was sent, when a model is chosen and there is somebody to ask; until then it stays where it is."""
-        question = self._prompt.text.strip()
-        if not self._wants_to_ask or not question or self._starting:
+        if not self._wanted or self._starting or self.conversation.turn is not None:
             return
         if self.model is None:
             self.action_model()
             return
-        self._wants_to_ask = False
-        self._prompt.clear()
-        await self._ask(question, self.model)
+        question, self._wanted = self._wanted, ""
+        self._prompt.take_out(question)
+        self._ask(question, self.model)
 
-    async def _ask(self, question: str, model: str) -> None:
+    def _ask(self, question: str, model: str) -> None:
+        """Begin a turn: kept, on the screen, and sent, in one go, so that nobody finds the half of it."""
         request = self.conversation.ask(question, model, self.session.wishes, self._clock())
-        turn = self.conversation.turn
-        if turn is None:
-            raise RuntimeError("no turn was begun")
         self._prompt.remember(self.conversation.questions)
         self._keeper.asked(question, model)
-        self._view = await self._transcript.begin(question, model, turn.shown())
+        self._view = self._transcript.begin(question, model)
         self.link.ask(request)
         self._show_keys()
         self._new.set()
@@ -244,6 +237,7 @@ class ChatApp(App[None], inherit_bindings=False):
             return
         if not turn.ended:
             turn.fail(CANCELLED, self._clock())
+        self._view = None
         self._keeper.ended(self.conversation.settle())
         self._show_keys()
 
@@ -251,22 +245,25 @@ class ChatApp(App[None], inherit_bindings=False):
         if self.screen_stack:  # there is none any more while the app ends
             self.refresh_bindings()
 
-    async def _simulate(self) -> None:
+    def _begin_to_simulate(self) -> None:
+        if self.session.start_simulator is not None:
+            self._starting, self._was_offered = True, False  # at once: Enter may come again before the worker runs
+            self.run_worker(self._simulate(self.session.start_simulator), name="simulator")
+
+    async def _simulate(self, start: StartSimulator) -> None:
         """Start a simulator, and talk to it."""
-        if self.session.start_simulator is None:
-            return
-        self._starting = True
-        self.model = self.model or self.session.simulated_model
+        before, self.model = self.model, self.model or self.session.simulated_model
         try:
-            await self.link.simulate(self.session.start_simulator)
+            await self.link.simulate(start)
         except ConfigError as error:
+            self.model = before
             self.notify(
                 f"The simulator does not start: {harmless(str(error))}", severity="error", timeout=15, markup=False
             )
         finally:
             self._starting = False
             self._new.set()
-        await self._ask_if_possible()
+        self.call_later(self._ask_if_possible)
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
@@ -314,7 +311,7 @@ class ChatApp(App[None], inherit_bindings=False):
         last = self._transcript.last
         if last is not None:
             await last.remove()
-        await self._ask(question, self.model)
+        self._ask(question, self.model)
 
     def action_connect(self) -> None:
         """Try now to connect."""
@@ -329,11 +326,11 @@ class ChatApp(App[None], inherit_bindings=False):
         chooser = Chooser("Which model?", rows, placeholder=placeholder, notes=notes, free=True, name="models")
         self.push_screen(chooser, self._take_model)
 
-    async def _take_model(self, model: str | None) -> None:
+    def _take_model(self, model: str | None) -> None:
         self.model = model or self.model
-        self._wants_to_ask = self._wants_to_ask and model is not None
+        self._wanted = self._wanted if model else ""
         self._show_head()
-        await self._ask_if_possible()
+        self._ask_if_possible()
 
     def _last_model(self) -> str | None:
         return self.model or self._keeper.last_model()
@@ -355,12 +352,12 @@ class ChatApp(App[None], inherit_bindings=False):
         self.push_screen(chooser, self._open_chat)
 
     async def _open_chat(self, name: str | None) -> None:
-        if name is None:
+        if name is None or name == self._keeper.name:
             return
-        self._leave_conversation()
         turns = self._keeper.open(name)
         if turns is None:
             return
+        self._leave_conversation()
         self.conversation = Conversation(turns)
         if turns:
             self.model = turns[-1].model

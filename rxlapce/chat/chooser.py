@@ -78,10 +78,10 @@ class Chooser(ModalScreen[str | None]):
         self._input.focus()
 
     def refill(self, rows: Sequence[Row], notes: Sequence[str]) -> None:
-        """Take other lines in place of those there are."""
+        """Take other lines in place of those there are; the choice that is marked stays marked."""
         self._rows, self._notes = list(rows), list(notes)
         if self.is_mounted:
-            self._fill()
+            self._fill(self._marked())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Deleting is offered where it can be done."""
@@ -130,7 +130,8 @@ class Chooser(ModalScreen[str | None]):
         option = None if at is None else self._list.get_option_at_index(at)
         return None if option is None or option.id is None else self._values.get(option.id)
 
-    def _fill(self) -> None:
+    def _fill(self, marked: str | None = None) -> None:
+        """Show the lines that fit what is typed, and mark the one of that value, else the first."""
         typed = self._input.value.strip()
         rows = fitting(typed, ((f"{row.text} {row.group}", row) for row in self._rows)) if typed else self._rows
         if self._free and typed and not any(row.value == typed for row in rows):
@@ -147,7 +148,9 @@ class Chooser(ModalScreen[str | None]):
         notes = [*self._notes, *([f"and {len(rows) - MAX_LINES} more"] if len(rows) > MAX_LINES else [])]
         options += [Option(Content.styled(one_line(note, 300), "$text-warning"), disabled=True) for note in notes]
         self._list.set_options(options)
-        self._list.highlighted = next((at for at, option in enumerate(options) if option.id in self._values), None)
+        choices = [(at, self._values[option.id]) for at, option in enumerate(options) if option.id in self._values]
+        first = choices[0][0] if choices else None
+        self._list.highlighted = next((at for at, value in choices if value == marked), first)
 
 
 def _line(row: Row) -> Content:

@@ -1,4 +1,4 @@
-"""The line at the top: who answers, and how the panel stands to its daemon."""
+"""The line at the top: who answers, and how the panel stands to its daemon; and what to do while there is none."""
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 from rxlapce.bridge.messages import ConnectionState, ConnectionStatus
 from rxlapce.chat.figures import SIMULATOR, seconds, short
-from rxlapce.chat.safe import one_line
+from rxlapce.chat.safe import harmless, one_line
 
 #: Seconds between the bridge's own attempts while the state is `error`.
 TRIES_AGAIN_S = 30.0
@@ -48,6 +48,22 @@ class Header(Horizontal):
             self._link.set_classes(state.value)
             self._who.update(who)
             self._link.update(link)
+
+
+class Notice(Static):
+    """What is wrong with the connection and what to do; takes no room while there is nothing to say."""
+
+    def __init__(self) -> None:
+        super().__init__(id="notice")
+        self._lines: tuple[str, ...] = ()
+
+    def show(self, lines: tuple[str, ...]) -> None:
+        """Show the lines, the first two in bold. The same again costs nothing."""
+        if lines != self._lines:
+            self._lines = lines
+            self.set_class(bool(lines), "shown")
+            bold = (Content.styled(harmless(line), "bold") for line in lines[:2])
+            self.update(Content("\n").join([*bold, *(Content(harmless(line)) for line in lines[2:])]))
 
 
 def described(status: ConnectionStatus | None, since_s: float) -> str:

@@ -137,8 +137,9 @@ class History:
         return key
 
     def answered(self, name: str, key: str, kept: Kept) -> None:
-        """Keep the end of a question."""
-        self._append(name, Answered(key, self._stamp(), kept.shown, kept.turn))
+        """Keep the end of a question; of a conversation that was deleted meanwhile nothing is kept."""
+        with contextlib.suppress(FileNotFoundError):
+            self._append(name, Answered(key, self._stamp(), kept.shown, kept.turn))
 
     def load(self, name: str) -> list[Kept]:
         """The turns of a conversation; none if there is no such. Of a file past the bound, those at its end."""
@@ -189,9 +190,8 @@ class History:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = msgspec.json.encode(line) + b"\n"
-        descriptor = os.open(
-            self._path(name), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        begin = os.O_CREAT if isinstance(line, Asked) else 0  # an answer alone says nothing
+        descriptor = os.open(self._path(name), os.O_RDWR | os.O_APPEND | begin | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":

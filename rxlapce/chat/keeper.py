@@ -15,9 +15,10 @@ class Keeper:
     def __init__(self, history: History, warn: Callable[[str], None]) -> None:
         self._history = history
         self._warn = warn
-        self._name = history.new_name()
-        self._asked: str | None = None
-        """The id of the question that is under way, if it was kept."""
+        self.name = history.new_name()
+        """The conversation that is written to."""
+        self._asked: tuple[str, str] | None = None
+        """The question that is under way, if it was kept: its conversation and its id."""
 
     @property
     def keeps(self) -> bool:
@@ -26,23 +27,24 @@ class Keeper:
 
     def new(self) -> None:
         """What is asked next begins a conversation."""
-        self._name = self._history.new_name()
+        self.name = self._history.new_name()
 
     def asked(self, question: str, model: str) -> None:
         """Keep a question."""
-        self._asked = self._tried(lambda: self._history.asked(self._name, model, question), None, "is not kept")
+        key = self._tried(lambda: self._history.asked(self.name, model, question), None, "is not kept")
+        self._asked = None if key is None else (self.name, key)
 
     def ended(self, kept: Kept) -> None:
-        """Keep the end of the question."""
-        key, self._asked = self._asked, None
-        if key is not None:
-            self._tried(lambda: self._history.answered(self._name, key, kept), None, "is not kept")
+        """Keep the end of the question, in the conversation in which it was asked."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            self._tried(lambda: self._history.answered(*asked, kept), None, "is not kept")
 
     def open(self, name: str) -> list[Kept] | None:
         """The turns of a kept conversation, which what is asked next continues; None where it cannot be read."""
         turns = self._tried(lambda: self._history.load(name), None, "cannot be read")
         if turns is not None:
-            self._name = name
+            self.name = name
         return turns
 
     def chats(self) -> list[Chat]:
@@ -52,7 +54,7 @@ class Keeper:
     def delete(self, name: str) -> None:
         """Forget a conversation. What is asked next in it, if it is the one on the screen, begins another."""
         self._tried(lambda: self._history.delete(name), None, "cannot be deleted")
-        if name == self._name:
+        if name == self.name:
             self.new()
 
     def last_model(self) -> str | None:

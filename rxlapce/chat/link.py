@@ -113,8 +113,8 @@ class Link:
             self._send(Cancel(id=self._asked))
 
     def ask_models(self) -> None:
-        """Ask which models there are, unless that has been asked and not answered."""
-        if self._models is None:
+        """Ask which models there are, unless that has been asked and not answered; without effect before `start`."""
+        if self._models is None and self._bridge is not None:
             self._models = next(self._ids)
             self._send(ListModels(id=self._models))
 

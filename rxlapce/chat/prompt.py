@@ -43,6 +43,13 @@ class Prompt(TextArea):
         self._asked = list(dict.fromkeys(reversed(questions)))[::-1]
         self._at = len(self._asked)
 
+    def take_out(self, question: str) -> None:
+        """Take out what is asked now; what was typed after Enter stays."""
+        written = self.text.lstrip()
+        if written.startswith(question):
+            self.text = written[len(question) :].lstrip()
+            self.move_cursor(self.document.end)
+
     async def _on_key(self, event: Key) -> None:
         """Enter sends; a text area would begin a line."""
         if event.key == "enter":
@@ -53,7 +60,7 @@ class Prompt(TextArea):
             await super()._on_key(event)
 
     def action_send(self) -> None:
-        """Hand the text on; the line is cleared by who takes it."""
+        """Hand the text on; who asks it takes it out."""
         self.post_message(self.Sent(self.text.strip()))
 
     def action_newline(self) -> None:

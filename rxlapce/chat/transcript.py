@@ -53,11 +53,11 @@ class Transcript(VerticalScroll, can_focus=True):
         await self.mount_all([_view(kept) for kept in turns[-DRAWN_TURNS:]])
         self.anchor()
 
-    async def begin(self, question: str, model: str, shown: Shown) -> AnswerView:
-        """Add a turn that is under way, and go to it."""
-        await self.query_children("#welcome").remove()
-        view = AnswerView(question, model, shown)
-        await self.mount(view)
+    def begin(self, question: str, model: str) -> AnswerView:
+        """Add a turn that is under way, and go to it; its view is mounted by and by."""
+        self.query_children("#welcome").remove()
+        view = AnswerView(question, model, Shown())
+        self.mount(view)
         self.anchor()
         return view
 

@@ -127,6 +127,14 @@ def test_deleted_is_gone_and_deleting_twice_is_deleting_once(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_answer_to_what_another_panel_has_deleted_brings_nothing_back(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    key = history.asked("n", "a/x", "one?")
+    History(tmp_path).delete("n")
+    history.answered("n", key, kept("one?", "1"))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["../n", "a/b", "..", ""])
 def test_a_name_leads_nowhere_else(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="no conversation"):
