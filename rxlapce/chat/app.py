@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import ClassVar, Final
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer
 
@@ -15,7 +15,7 @@ from rxlapce.chat.answer_view import AnswerView, Copied
 from rxlapce.chat.choices import chat_rows, model_rows, unlisted_notes
 from rxlapce.chat.chooser import Chooser
 from rxlapce.chat.conversation import Conversation
-from rxlapce.chat.driver import PanelDriver
+from rxlapce.chat.early import EarlyKeys
 from rxlapce.chat.header import Header, Notice
 from rxlapce.chat.help import Help
 from rxlapce.chat.keeper import Keeper
@@ -36,7 +36,7 @@ DRAW_S: Final = 0.05
 TICK_S: Final = 0.25
 
 
-class ChatApp(App[None], inherit_bindings=False):
+class ChatApp(EarlyKeys, inherit_bindings=False):
     """Ask, read, choose, copy. Everything that comes is state first (`Conversation`), and drawn by one task."""
 
     CSS = STYLES
@@ -60,7 +60,7 @@ class ChatApp(App[None], inherit_bindings=False):
     ]
 
     def __init__(self, session: Session, *, clock: Callable[[], float] = monotonic) -> None:
-        super().__init__(driver_class=PanelDriver)
+        super().__init__(session.typed)
         self.session = session
         self.model = session.model
         self.conversation = Conversation()
@@ -97,6 +97,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self.theme = self.session.theme
         await self._show_conversation()
         self._prompt.focus()
+        self.call_later(self.take_early)
         self.set_interval(TICK_S, self._tick)
         self.run_worker(self._draw(), name="draw", exit_on_error=True)
         if self.session.simulator:

@@ -9,7 +9,10 @@ from rxlapce.chat.link import StartSimulator, Where
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a panel is started with. `no_key` names the variables to set where no provider is configured."""
+    """What a panel is started with. `no_key` names the variables to set where no provider is configured.
+
+    `typed` is what came from the terminal before the panel.
+    """
 
     where: Where = field(default_factory=Where)
     model: str | None = None
@@ -20,3 +23,4 @@ class Session:
     simulator: bool = False
     no_key: tuple[str, ...] = ()
     theme: str = "ansi-dark"
+    typed: str = ""

@@ -128,6 +128,21 @@ def test_quitting_in_the_middle_of_an_answer_cancels_it(tmp_path: Path, terminal
     assert b'"standing":"cancelled"' in kept.read_bytes()
 
 
+def test_what_is_typed_before_the_panel_is_there_is_asked(tmp_path: Path, terminals: list[Terminal]) -> None:
+    terminal = Terminal(tmp_path, "--simulator", "-m", "simulator/sim:tps=0,tokens=5")
+    terminals.append(terminal)
+    terminal.type("hällo, ".encode())
+    terminal.until("\x1b[c")  # it asks what the terminal is, and is answered between two keys
+    terminal.type(b"wha\x1b]11;rgb:0000/0000/0000\x1b\\\x1b[?62ct is ")
+    terminal.until("\x1b[?1049h")  # Textual reads from here on
+    terminal.type(b"this?" + ENTER)
+    terminal.until("tokens/s")
+    terminal.type(CTRL_Q)
+    assert (terminal.ended(), terminal.is_restored()) == (0, True)
+    (kept,) = (tmp_path / "home/.local/state/rxlapce/chats").iterdir()
+    assert '"question":"hällo, what is this?"'.encode() in kept.read_bytes()
+
+
 def test_without_any_key_the_first_start_leads_to_a_simulator(tmp_path: Path, terminals: list[Terminal]) -> None:
     terminal = Terminal(tmp_path, "--no-history")
     terminals.append(terminal)

@@ -8,7 +8,7 @@ from rxlapce.chat.figures import figures, seconds, short, thought
 from rxlapce.chat.matching import fitting, rank
 from rxlapce.chat.notices import notice
 from rxlapce.chat.safe import harmless, one_line
-from rxlapce.chat.terminal import dark_colour, theme
+from rxlapce.chat.terminal import dark_colour, theme, typed_in
 from rxlapce.chat.turns import Shown, Standing
 from rxlapce.errors import ErrorKind
 from rxlapce.messages import ErrorBody
@@ -134,15 +134,21 @@ def test_without_a_key_the_notice_does_not_wait_for_the_daemon_to_fail() -> None
 @pytest.mark.parametrize(
     ("answer", "dark"),
     [
-        (b"\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\\x1b[?62c", True),
-        (b"\x1b]11;rgb:ff/ff/ff\x07", False),
-        (b"\x1b]11;rgba:ffff/ffff/dddd/ffff\x1b\\", False),
-        (b"\x1b[?62c", None),
-        (b"", None),
+        ("\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\\x1b[?62c", True),
+        ("\x1b]11;rgb:ff/ff/ff\x07", False),
+        ("\x1b]11;rgba:ffff/ffff/dddd/ffff\x1b\\", False),
+        ("\x1b[?62c", None),
+        ("", None),
     ],
 )
-def test_a_terminal_tells_its_background(answer: bytes, dark: bool | None) -> None:
+def test_a_terminal_tells_its_background(answer: str, dark: bool | None) -> None:
     assert dark_colour(answer) is dark
+    assert typed_in(f"so\r{answer}\x1b[A") == "so\r\x1b[A"
+
+
+@pytest.mark.parametrize("cut", ["\x1b]11;", "\x1b]11;rgb:1e1e/1e", "\x1b]11;rgb:1e1e/1e1e/1e1e\x1b", "\x1b[?62;"])
+def test_an_answer_that_is_cut_is_not_typed(cut: str) -> None:
+    assert typed_in(f"so{cut}") == "so"
 
 
 def test_theme_is_the_terminals_own_where_it_says_nothing_or_has_few_colours() -> None:
