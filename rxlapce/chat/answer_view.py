@@ -7,34 +7,20 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.widget import MountError
 from textual.widgets import Collapsible, Markdown, Static
 
 from rxlapce.answer import WholeCall
 from rxlapce.chat.advice import advice
 from rxlapce.chat.answer_text import AnswerText
 from rxlapce.chat.figures import figures, short, thought
+from rxlapce.chat.plain import Line
 from rxlapce.chat.safe import harmless, one_line
 from rxlapce.chat.turns import Shown, Standing
 from rxlapce.messages import ErrorBody
 
 #: From here on an HTTP status says that something is wrong.
 FAILING: Final = 400
-
-
-class Line(Static):
-    """Text as it is: no markup is read out of what somebody said. With `fixed` its height never changes."""
-
-    def __init__(self, *, classes: str | None = None, fixed: bool = False) -> None:
-        super().__init__(classes=classes)
-        self._fixed = fixed
-        self._text: str | None = None
-
-    def show(self, text: str) -> None:
-        """The text, made harmless; nothing of an empty one. What is there already costs nothing."""
-        if text != self._text:
-            self._text = text
-            self.display = bool(text)
-            self.update(Content(harmless(text)), layout=not self._fixed)
 
 
 class Copied(Message):
@@ -120,11 +106,18 @@ class AnswerView(Vertical):
         self._folded.collapsed = not self._folded.collapsed
 
     async def sync(self, shown: Shown) -> None:
-        """Show the answer as it is now."""
+        """Show the answer as it is now; nothing any more once it is taken off the screen, or the panel quits."""
+        try:
+            await self._sync(shown)
+        except MountError:  # the one or the other happened while it was drawn
+            if self.is_attached:
+                raise
+
+    async def _sync(self, shown: Shown) -> None:
         self._shown = shown
         self._show_thoughts(shown)
         self._text.display = bool(shown.text)
-        await self._text.show(harmless(shown.text))
+        await self._text.show(harmless(shown.text), whole=shown.ended)
         await self._show_calls(shown)
         self._seams.show("\n".join(f"↻ {seam}" for seam in shown.seams))
         self._error.show(told(shown.error) if shown.error and shown.standing is Standing.FAILED else "")

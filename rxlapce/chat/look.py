@@ -46,6 +46,10 @@ AnswerView > Collapsible > Contents { padding: 0 0 0 3; }
 AnswerView .thoughts { color: $text-muted; text-style: italic; }
 AnswerText { height: auto; display: none; }
 AnswerText > Markdown { padding: 0 1; margin: 0; max-width: 110; }
+AnswerText > Plain { padding: 0 1; max-width: 110; }
+AnswerText > Plain.code { border-left: outer $panel; padding: 0 2; margin: 0 1; }
+AnswerText > Plain.code > Line { text-wrap: nowrap; text-overflow: ellipsis; }
+Plain { height: auto; }
 AnswerView > .calls { height: auto; display: none; }
 AnswerView > .seams { color: $text-warning; padding: 0 1; display: none; }
 AnswerView > .error { border: round $error; padding: 0 1; display: none; height: auto; max-width: 110; }

@@ -41,6 +41,23 @@ def parts_of(text: str) -> list[str]:
     return [*parts, text]
 
 
+def open_fence(text: str) -> str:
+    """What ends the code that `text` ends in, which stands in no list or quotation; "" if it ends otherwise."""
+    last = _last_block(text)
+    return last.markup if last is not None and last.type == "fence" and not _is_fence_closed(last, text) else ""
+
+
+def fence_end(text: str) -> int:
+    """Where the last code of `text` that has ended does so, whatever is still to come; 0 if there is none."""
+    lines = text.splitlines(keepends=True)
+    for token in reversed(_PARSER.parse(text)):
+        if token.type == "fence" and token.level == 0 and token.map is not None:
+            code = "".join(lines[: token.map[1]])
+            if code.endswith("\n") and _is_fence_closed(token, code):
+                return len(code)
+    return 0
+
+
 def _first_cut(text: str) -> int:
     """The first place after `PART_CHARS` at which a growing text would have been cut."""
     at = text.find("\n\n", PART_CHARS)
@@ -60,7 +77,7 @@ def _begins_a_block(text: str, at: int) -> bool:
 
 def _is_closed(text: str) -> bool:
     """Whether no block of `text`, which ends in a blank line, can go on."""
-    last = next((token for token in reversed(_PARSER.parse(text)) if token.level == 0), None)
+    last = _last_block(text)
     if last is None:
         return False
     if last.type == "fence":
@@ -73,6 +90,10 @@ def _is_closed(text: str) -> bool:
         "bullet_list_close",
         "ordered_list_close",
     )
+
+
+def _last_block(text: str) -> Token | None:
+    return next((token for token in reversed(_PARSER.parse(text)) if token.level == 0), None)
 
 
 def _is_fence_closed(fence: Token, text: str) -> bool:

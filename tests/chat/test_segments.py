@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from rxlapce.chat import segments
-from rxlapce.chat.segments import cut_of, parts_of
+from rxlapce.chat.plain import PIECE_CHARS, piece_end
+from rxlapce.chat.segments import cut_of, fence_end, open_fence, parts_of
 
 BLOCKS = [
     "A paragraph of *some* words.", "# A heading", "- one\n- two", "1. one\n\n   still one", "> quoted\n> words",
@@ -61,3 +62,49 @@ def test_a_growing_text_is_cut_where_nothing_to_come_changes_what_is_above(block
 )
 def test_cuts(text: str, cut: int) -> None:
     assert cut_of(text) == cut
+
+
+@pytest.mark.parametrize(
+    ("text", "markup"),
+    [
+        ("words\n\n```py\na = 1\n", "```"),
+        ("~~~~\na\n~~~", "~~~~"),
+        ("````\n```\nb\n```\n", "````"),
+        ("```\na\n```\n", ""),
+        ("- item\n\n  ```\n  a\n", ""),
+        ("words", ""),
+        ("", ""),
+    ],
+)
+def test_code_that_is_open_tells_what_ends_it(text: str, markup: str) -> None:
+    assert open_fence(text) == markup
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("```\na\n```\nb", 10),
+        ("words\n\n```\na\n\n```\n", 18),
+        ("```\na\n```", 0),  # the line may go on
+        ("```\na\n```py\n", 0),
+        ("```\na\n```\n\n```\nb", 10),
+        ("```\na\n", 0),
+        ("no code", 0),
+    ],
+)
+def test_code_ends_where_its_last_line_does(text: str, end: int) -> None:
+    assert fence_end(text) == end
+    if end:
+        assert blocks_of(text[:end]) + blocks_of(text[end:]) == blocks_of(text)
+
+
+@given(st.lists(st.sampled_from(["word", " ", "\n", "much longer words" * 9]), max_size=60), st.integers(1, 50))
+def test_pieces_join_to_the_text_and_none_is_long(words: list[str], step: int) -> None:
+    text, begin, pieces = "".join(words), 0, list[str]()
+    for upto in range(0, len(text) + step, step):
+        while end := piece_end(text[:upto], begin):
+            pieces.append(text[begin:end])
+            begin = end
+    rest = text[begin:]
+    assert "".join(pieces) + rest == text
+    assert max(map(len, [*pieces, rest])) <= 2 * PIECE_CHARS
