@@ -20,6 +20,12 @@ class PanelDriver(LinuxDriver):
         lasting: Any = Lasting(self._file)
         self._file = lasting
 
+    def run_input_thread(self) -> None:
+        """Read keys, also after bytes that are no UTF-8, as a terminal of another encoding sends them."""
+        while not self.exit_event.is_set():
+            with suppress(UnicodeDecodeError):  # at which Textual ends the whole panel
+                super().run_input_thread()
+
 
 class Lasting:
     """Text to a terminal; what can be written no more is dropped."""

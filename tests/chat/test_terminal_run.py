@@ -61,6 +61,13 @@ class Terminal:
             self.drawn += os.read(self.master, 65536)
         return len(self.drawn)
 
+    def until_read(self) -> None:
+        """Wait until what was typed has been read."""
+        left = bytearray(4)
+        while fcntl.ioctl(self.slave, termios.FIONREAD, left) or any(left):
+            if select.select([self.master], [], [], 0.01)[0]:
+                self.drawn += os.read(self.master, 65536)
+
     def ended(self) -> int:
         """The exit code, when it has ended and all that it drew was read."""
         until = time.monotonic() + 15
@@ -141,6 +148,19 @@ def test_what_is_typed_before_the_panel_is_there_is_asked(tmp_path: Path, termin
     assert (terminal.ended(), terminal.is_restored()) == (0, True)
     (kept,) = (tmp_path / "home/.local/state/rxlapce/chats").iterdir()
     assert '"question":"hällo, what is this?"'.encode() in kept.read_bytes()
+
+
+def test_bytes_that_are_no_text_end_nothing(tmp_path: Path, terminals: list[Terminal]) -> None:
+    terminal = Terminal(tmp_path, "--simulator", "-m", "simulator/sim:tps=0,tokens=5")
+    terminals.append(terminal)
+    terminal.until("connected")
+    terminal.type(b"caf\xe9 ")  # as a terminal of another encoding says it
+    terminal.until_read()
+    terminal.type(b"hello there" + ENTER)
+    terminal.until("tokens/s")
+    terminal.type(CTRL_Q)
+    assert (terminal.ended(), terminal.is_restored()) == (0, True)
+    assert b"Traceback" not in terminal.drawn
 
 
 def test_without_any_key_the_first_start_leads_to_a_simulator(tmp_path: Path, terminals: list[Terminal]) -> None:
