@@ -28,7 +28,7 @@ KEYS: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
     (
         "Everywhere",
         (
-            ("Esc", "cancel the answer under way; what came of it stays"),
+            ("Esc", "cancel the answer under way; what came of it stays; without one, as Tab"),
             ("Ctrl-O", "choose the model"),
             ("Ctrl-N", "begin a new conversation"),
             ("Ctrl-L", "open, continue or delete an earlier conversation"),
