@@ -232,7 +232,8 @@ def _chat(path: Path) -> Chat | None:
     try:
         with path.open("rb") as file:
             about = os.fstat(file.fileno())
-            for line in read_lines(file.read(1 << 20)):
+            pieces = iter(lambda: file.readline(MAX_READ_BYTES), b"")
+            for line in (line for piece in pieces for line in read_lines(piece)):
                 if isinstance(line, Asked):
                     when = datetime.fromtimestamp(about.st_mtime, UTC)
                     title = one_line(line.question, TITLE_CHARS)

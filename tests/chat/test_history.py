@@ -118,6 +118,12 @@ def test_list_tells_the_last_written_first_by_its_first_question(tmp_path: Path)
     assert history.last_model() == "a/x"
 
 
+def test_a_conversation_that_begins_with_a_pasted_file_is_listed(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    keep(history, "n", kept("look at this:\n" + "x" * (3 << 20), "long"))
+    assert [chat.title[:13] for chat in history.chats()] == ["look at this:"]
+
+
 def test_deleted_is_gone_and_deleting_twice_is_deleting_once(tmp_path: Path) -> None:
     history = History(tmp_path)
     keep(history, "n", kept("one?", "1"))
