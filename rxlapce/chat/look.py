@@ -48,6 +48,7 @@ AnswerText { height: auto; display: none; }
 AnswerText > Markdown { padding: 0 1; margin: 0; max-width: 110; }
 AnswerText > Plain { padding: 0 1; max-width: 110; }
 AnswerText > Plain.code { border-left: outer $panel; padding: 0 2; margin: 0 1; }
+AnswerText > Plain.code:ansi { padding: 0; }
 AnswerText > Plain.code > Line { text-wrap: nowrap; text-overflow: ellipsis; }
 Plain { height: auto; }
 AnswerView > .calls { height: auto; display: none; }
