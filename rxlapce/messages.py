@@ -361,9 +361,20 @@ TAGS: Final[dict[int, str]] = {
 }
 
 encoder: Final = msgspec.json.Encoder()
-_as_object: Final = msgspec.json.Decoder(dict[str, Any])
-_structs: Final[dict[int, msgspec.json.Decoder[StreamChunk | StreamDone | StreamError]]] = {
-    NUMBERS[message]: msgspec.json.Decoder(message) for message in (StreamChunk, StreamDone, StreamError)
+#: The messages that are Structs.
+_STRUCTS: Final = frozenset(NUMBERS[message] for message in (StreamChunk, StreamDone, StreamError))
+
+
+class _Tagged(msgspec.Struct):
+    """What is read first, as nothing in a message names its class but its number."""
+
+    type: Any = None
+
+
+_tagged: Final = msgspec.json.Decoder(_Tagged)
+#: One a type: to go by a dict takes four times as long for a `Credit`, three times for a conversation of many turns.
+_decoders: Final[dict[int, msgspec.json.Decoder[WireMessage]]] = {
+    number: msgspec.json.Decoder(message) for number, (message, _) in TYPES.items()
 }
 
 
@@ -386,14 +397,11 @@ def decode(number: int, payload: bytes | memoryview, *, receiver: Literal["daemo
         known = ", ".join(f"{n:#06x}" for n, (_, to) in TYPES.items() if to in (receiver, "both"))
         raise BadMessageType(f"message type {number:#06x} does not go to the {receiver}; known: {known}")
     try:
-        struct_decoder = _structs.get(number)
-        if struct_decoder is not None:
-            return struct_decoder.decode(payload)
-        members = _as_object.decode(payload)
-        tag, expected = members.pop("type", None), TAGS[number]
-        if tag != expected:
-            raise BadPayload(f"$.type: expected {expected!r} in a frame of type {number:#06x}, got {_shown(tag)}")
-        return msgspec.convert(members, entry[0])
+        if number not in _STRUCTS:  # those look at their own tag
+            tag, expected = _tagged.decode(payload).type, TAGS[number]
+            if tag != expected:
+                raise BadPayload(f"$.type: expected {expected!r} in a frame of type {number:#06x}, got {_shown(tag)}")
+        return _decoders[number].decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadPayload(f"payload of type {number:#06x}: {error}") from None
 

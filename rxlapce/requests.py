@@ -100,7 +100,7 @@ class Part(DataClassJsonMixin):
 
     def __post_init__(self) -> None:
         given = (self.text, self.image, self.reasoning, self.tool_call, self.opaque)
-        if sum(piece is not None for piece in given) != 1:
+        if given.count(None) != len(given) - 1:
             raise ValueError("a part has exactly one of text, image, reasoning, tool_call, opaque")
         if self.signature is not None and self.reasoning is None:
             raise ValueError("a signature goes with reasoning")

@@ -42,7 +42,7 @@ class TurnWriter:
         """One turn that `check_turns` took. Raises `ProviderError` (bad_request) for a piece that cannot be said."""
         if message.role == "assistant":
             return self._answer(message)
-        for part in message.pieces():
+        for part in message.parts:
             if part.opaque is not None:
                 raise self._wordless(part.opaque)
             if part.image is not None and message.role == "tool":
@@ -61,7 +61,7 @@ class TurnWriter:
 
     def _content(self, message: Message) -> str | list[dict[str, Any]]:
         """Text as a string, which every server takes; a list only where there is more to say."""
-        pieces = [part for part in message.pieces() if kind_of(part) in ("text", "image")]
+        pieces = [part for part in message.parts if kind_of(part) in ("text", "image")]
         marked = self.cache_control and any(part.cache is not None for part in pieces)
         if not marked and all(part.image is None for part in pieces):
             return message.text

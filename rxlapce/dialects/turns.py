@@ -32,6 +32,8 @@ def check_turns(messages: tuple[Message, ...]) -> None:
     for turn in messages:
         if turn.tool_call_id is not None and turn.role != "tool":
             raise cannot(f"{_article(turn.role)} turn answers no tool call: leave its tool_call_id out")
+        if not turn.parts and not turn.tool_calls:  # text, which all may say
+            continue
         for part in turn.pieces():
             kind = kind_of(part)
             if kind not in HOLDS[turn.role]:
@@ -74,10 +76,12 @@ def _finite(value: Any) -> bool:
     rest: list[Any] = [value]
     while rest:
         member = rest.pop()
-        if isinstance(member, float) and not math.isfinite(member):
-            return False
-        if is_object(member):
-            rest.extend(member.values())
+        if isinstance(member, str):
+            continue
+        if isinstance(member, dict):
+            rest.extend(cast("dict[str, Any]", member).values())
         elif isinstance(member, list | tuple):
             rest.extend(cast("Iterable[Any]", member))  # JSON's array has no type of its own
+        elif isinstance(member, float) and not math.isfinite(member):
+            return False
     return True
