@@ -12,6 +12,8 @@ from rxlapce.errors import ErrorKind, Phase, ProviderError, Retry
 
 #: A longer line is no line of a recording, in bytes: a read of 48 MiB.
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+#: From this HTTP status on a recording is of a refusal: it failed, and its body is whole all the same.
+FIRST_ERROR: Final = 300
 
 
 class RecordedError(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Final, Self
 from aiohttp import web
 
 from rxlapce.errors import ErrorKind
-from rxlapce.operators.recording import RecordingHeader, RecordingLine, RecordingReader, Torn
+from rxlapce.operators.recording import FIRST_ERROR, RecordingHeader, RecordingLine, RecordingReader, Torn
 from rxlapce.providers.apis import APIS
 from rxlapce.providers.recorded import api_of_target, model_of_request
 from rxlapce.simulator.journal import Journal, Outcome, Received, Served
@@ -25,7 +25,6 @@ from rxlapce.simulator.stage import Stage, silence
 _KEEP: Final = 1000
 #: Where lists of models are had.
 _LISTS: Final = ("/models", "/api/tags")
-_FIRST_ERROR: Final = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +195,7 @@ class RecordedProvider:
             now_s = due_s
             if line.end is not None:
                 # An HTTP error is a failure whose body came whole.
-                yield Close.COMPLETED if line.end == "completed" or status >= _FIRST_ERROR else Close.CUT
+                yield Close.COMPLETED if line.end == "completed" or status >= FIRST_ERROR else Close.CUT
                 return
         yield Close.CUT
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from rxlapce.errors import ErrorKind, Phase, ProviderError
 from rxlapce.flow import Exchange
 from rxlapce.operators.record import RecordingFile, SecretScrubber, Tape
+from rxlapce.operators.recording import FIRST_ERROR
 from rxlapce.providers.apis import APIS
 from rxlapce.providers.auth import NoAuth
 from rxlapce.providers.call import HttpCall, told_by
@@ -31,7 +32,6 @@ _SAID_ANEW: Final = _OF_THE_CONNECTION | {"host", "content-length", "accept-enco
 _OF_THE_PACKED: Final = frozenset({"content-encoding", "content-length"})
 #: Of an error's body as much is looked at as tells what it was.
 _MAX_ERROR_BYTES: Final = 64 * 1024
-_FIRST_ERROR: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +231,7 @@ class _Taking:
 
     @property
     def _is_error(self) -> bool:
-        return (self._exchange.status or 0) >= _FIRST_ERROR
+        return (self._exchange.status or 0) >= FIRST_ERROR
 
 
 def _headers(request: web.Request) -> list[tuple[str, str]]:
