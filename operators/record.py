@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,11 +43,12 @@ class SecretScrubber:
     """Replaces every occurrence of `secrets` by the mask, also one that is split over pieces.
 
     Holds back only an end that a secret may begin with: fewer bytes than the longest has. `close` masks a beginning of
-    at least `MIN_SCRUB_CHARS` characters too. Values shorter than that are left alone, as in `secret.scrub`.
+    at least `MIN_SCRUB_CHARS` characters too. Values shorter than that are left alone, as in `secret.scrub`. A value
+    that JSON writes with escapes (a quote, a letter that is not ASCII, a slash as PHP has it) is found so, too.
     """
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        values = {secret.reveal().encode() for secret in secrets}
+        values = {form.encode() for secret in secrets for form in _forms(secret.reveal())}
         self._values = sorted((value for value in values if len(value) >= MIN_SCRUB_CHARS), key=len, reverse=True)
         self._held = b""
 
@@ -84,6 +85,15 @@ class SecretScrubber:
             if any(len(value) > len(rest) and value.startswith(rest) for value in self._values):
                 return place
         return len(data)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The value, and what it looks like inside a JSON string."""
+    yield value
+    if len(value) >= MIN_SCRUB_CHARS:  # the escapes of a shorter one would not be secret either
+        for ascii_only in (False, True):
+            escaped = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
+            yield from (escaped, escaped.replace("/", "\\/"))
 
 
 class RecordingFile:

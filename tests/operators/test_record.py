@@ -206,6 +206,18 @@ def test_the_beginning_of_a_secret_at_the_very_end_is_masked() -> None:
     assert cleaner.feed(KEY[:-1].encode()) + cleaner.close() == MASK.encode()
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [('pass"word1', 'pass\\"word1'), ("wJalr/XUtn+FEMI", "wJalr\\/XUtn+FEMI"), ("pässword", "p\\u00e4ssword")],
+)
+def test_a_secret_as_json_escapes_it_does_not_survive_any_cut(key: str, said: str) -> None:
+    text = f'{{"error":"no such key: {said}"}}'.encode()
+    for cut in range(len(text)):
+        cleaned = SecretScrubber([Secret(key)])
+        out = cleaned.feed(text[:cut]) + cleaned.feed(text[cut:]) + cleaned.close()
+        assert out == f'{{"error":"no such key: {MASK}"}}'.encode()
+
+
 def test_nothing_is_held_back_that_begins_no_secret() -> None:
     cleaner = scrubber()
     assert cleaner.feed(b"data: hello\n\n") == b"data: hello\n\n"
