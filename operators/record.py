@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,8 +48,8 @@ class SecretScrubber:
     """
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        values = {form.encode() for secret in secrets for form in _forms(secret.reveal())}
-        self._values = sorted((value for value in values if len(value) >= MIN_SCRUB_CHARS), key=len, reverse=True)
+        values = {form.encode() for secret in secrets for form in secret.forms()}
+        self._values = sorted(values, key=len, reverse=True)
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -85,15 +85,6 @@ class SecretScrubber:
             if any(len(value) > len(rest) and value.startswith(rest) for value in self._values):
                 return place
         return len(data)
-
-
-def _forms(value: str) -> Iterator[str]:
-    """The value, and what it looks like inside a JSON string."""
-    yield value
-    if len(value) >= MIN_SCRUB_CHARS:  # the escapes of a shorter one would not be secret either
-        for ascii_only in (False, True):
-            escaped = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
-            yield from (escaped, escaped.replace("/", "\\/"))
 
 
 class RecordingFile:

@@ -1,5 +1,6 @@
 """A value that must never be seen, and the text that is cleaned of it."""
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,14 +16,27 @@ class Secret:
     log line, a traceback with locals or a crash dump stays unread. Compare and hash by value.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_forms", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._forms: tuple[str, ...] | None = None
 
     def reveal(self) -> str:
         """The value itself: call it only where the value goes on the wire."""
         return self._value
+
+    def forms(self) -> tuple[str, ...]:
+        """The value as it is, and as a JSON string may escape it (RFC 8259 section 7); for `scrub` and its like.
+
+        None of a value under `MIN_SCRUB_CHARS` characters.
+        """
+        if self._forms is None:
+            plain, ascii_only = (json.dumps(self._value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True))
+            escaped = (plain, ascii_only, plain.replace("/", "\\/"), ascii_only.replace("/", "\\/"))
+            is_long = len(self._value) >= MIN_SCRUB_CHARS
+            self._forms = tuple(dict.fromkeys((self._value, *escaped))) if is_long else ()
+        return self._forms
 
     def __repr__(self) -> str:
         return f"Secret({MASK!r})"
@@ -44,17 +58,16 @@ class Secret:
 
 
 def scrub(text: str, secrets: Iterable[Secret]) -> str:
-    """Return `text` with every occurrence of a secret's value masked, also one that the end of `text` cuts off.
+    """Return `text` with every one of a secret's `forms` masked, also one that the end of `text` cuts off.
 
     Providers echo keys in their error bodies ("Incorrect API key provided: sk-..."), so whatever they say goes
     through here before it is kept. Errors keep a bounded part of it, so that the bound may stand inside a key. Values,
     and parts of them, under `MIN_SCRUB_CHARS` characters are left alone.
     """
     # The longest first: a value that begins as another does would be left with its own rest.
-    values = sorted((secret.reveal() for secret in secrets), key=len, reverse=True)
+    values = sorted((form for secret in secrets for form in secret.forms()), key=len, reverse=True)
     for value in values:
-        if len(value) >= MIN_SCRUB_CHARS:
-            text = text.replace(value, MASK)
+        text = text.replace(value, MASK)
     cut = _cut_off(text, values)
     return text[:-cut] + MASK if cut else text
 

@@ -104,6 +104,13 @@ def test_scrub_masks_every_occurrence_of_every_secret() -> None:
     assert scrub(text, [SECRET, Secret("other-key")]) == f"bad key {MASK}, again {MASK}; {MASK}"
 
 
+@pytest.mark.parametrize("value", ['pass"word\\1', "wJalr/XUtn+FEMI", "pässwörd", "k\U0001f511ey-zero", "tab\tbed-key"])
+def test_scrub_masks_a_value_as_json_escapes_it(value: str) -> None:
+    for shown in (json.dumps(value), json.dumps(value, ensure_ascii=False), json.dumps(value).replace("/", "\\/")):
+        assert scrub(f'{{"key": {shown}}}', [Secret(value)]) == f'{{"key": "{MASK}"}}'
+        assert scrub(f'{{"key": {shown[:-3]}', [Secret(value)]) == f'{{"key": "{MASK}'
+
+
 def test_scrub_leaves_short_values_alone() -> None:
     short = "a" * (MIN_SCRUB_CHARS - 1)
     assert scrub(f"banana {short}", [Secret(short), Secret("")]) == f"banana {short}"
