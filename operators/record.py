@@ -174,8 +174,8 @@ def record(
     A pure tap: the bytes and their end pass unchanged, and no failure of the recording reaches the stream: it is told
     once to `on_trouble` and ends the recording. `exchange` gives what the header tells of provider, model and response,
     read at the first bytes; and the body of a refusal (HTTP status from 300), which is recorded though no bytes of it
-    pass. `api` and `framing` are told as they are. `scrubber` makes one for a subscription, which takes secrets out of
-    the bytes: what it holds back is recorded with the bytes that release it.
+    pass. `api` and `framing` are told in the place of the exchange's. `scrubber` makes one for a subscription, which
+    takes secrets out of the bytes: what it holds back is recorded with the bytes that release it.
 
     The file is `path` + ".part", mode 0600, until the stream has ended (also by disposal: outcome `disposed`), then
     `path`. It must be a new one for each subscription: one that is under way fails a second. Offsets are in seconds
@@ -294,7 +294,7 @@ class Tape:
             "format": FORMAT,
             "version": VERSION,
             "provider": exchange.provider,
-            "api": self._api,
+            "api": self._api or exchange.api,
             "model": exchange.model,
             "status": exchange.status,
             "content_type": exchange.content_type,
@@ -303,7 +303,7 @@ class Tape:
         }
         answered_s = exchange.answered_s
         later: dict[str, object] = {
-            "framing": self._framing,
+            "framing": self._framing or exchange.framing,
             "path": self._path,
             "headers": dict(exchange.headers),
             "answered": answered_s and round(max(0.0, answered_s - self._started_s), 6),

@@ -127,7 +127,8 @@ class Exchange:
     bytes (any bytes: keep-alives too), set once a read, so that timeouts and gaps need no clock call a token. What
     the HTTP client learned is of the last attempt; `attempts` has them all, as far as they have ended. `user` is who
     asks, as the system proves it; `client` is the program, as it calls itself; `key` is the name of the provider's key
-    that is asked by; `transport` the way by which the client's frames go; "" where there is none.
+    that is asked by; `api` (of `providers.apis.APIS`) and `framing` are what the attempt's answer is to be read by;
+    `transport` the way by which the client's frames go; "" where there is none.
 
     `connect_s` is a limit on connecting, in seconds, where it is stricter than the HTTP client's own. `reads` and
     `bytes_read` only grow, over all attempts: who asks for one attempt's compares with what they were before it.
@@ -146,6 +147,8 @@ class Exchange:
     provider: str = ""
     model: str = ""
     key: str = ""
+    api: str = ""
+    framing: str = ""
     transport: str = ""
     flow: FlowControl = field(default_factory=FlowControl)
     last_read_s: float = 0.0

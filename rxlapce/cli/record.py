@@ -26,9 +26,9 @@ from rxlapce.flow import Exchange, iterate
 from rxlapce.operators.record import SecretScrubber
 from rxlapce.operators.record import record as recorded
 from rxlapce.operators.recording import Recording, read_recording
+from rxlapce.providers.apis import api_name
 from rxlapce.providers.call import HttpCall, HttpSource
 from rxlapce.providers.provider import Api, Provider, by_content
-from rxlapce.providers.recorded import api_name
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.router import Router
 from rxlapce.tokens import StreamToken
@@ -189,7 +189,7 @@ async def _take(
         recorded(
             output,
             exchange=exchange,
-            api=api_name(spoken),
+            api=api_name(spoken.dialect.name, spoken.framing.name),
             framing=spoken.framing.name,
             scrubber=partial(SecretScrubber, call.auth.secrets),
             on_trouble=troubles.append,

@@ -20,11 +20,12 @@ from rxlapce.notebook.probes import Probes
 from rxlapce.notebook.who import SIMULATED_MODEL, SIMULATOR, Who, model_of, who_answers
 from rxlapce.operators.recording import RecordingReader
 from rxlapce.operators.replay import replay
+from rxlapce.providers.apis import api_name
 from rxlapce.providers.discovery import list_models
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.inlet import Inlet
 from rxlapce.providers.provider import Api, Provider, by_content, chat_stream
-from rxlapce.providers.recorded import api_name, format_of
+from rxlapce.providers.recorded import format_of
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.routing.router import Route, Router
 from rxlapce.simulator.options import Options, parse
@@ -186,7 +187,7 @@ class Lab:
         def make(probes: Probes, on_bytes: tuple[OnBytes, ...]) -> Observable[StreamToken]:
             bytes_, events = probes.lane("bytes", "bytes"), probes.lane("events", "events")
             tokens = probes.lane("tokens", "tokens")
-            recorders = tuple(make_tap((), api_name(spoken)) for make_tap in on_bytes)
+            recorders = tuple(make_tap((), api_name(spoken.dialect.name, spoken.framing.name)) for make_tap in on_bytes)
             inlet = Inlet(on_bytes=(*recorders, bytes_), on_events=(events,))
             played = inlet.read(replay(file, speed=speed, exchange=exchange))
             return tokens(by_content(spoken, exchange, inlet)(played))
@@ -297,6 +298,7 @@ class Lab:
 def name_of_api(provider: Provider, request: ChatRequest, model: str) -> str:
     """The name in `APIS` of the API by which `request` is asked; "" for one that has none."""
     try:
-        return api_name(provider.api(request, model))
+        asked = provider.api(request, model)
     except ProviderError:
         return ""  # the asking tells it
+    return api_name(asked.dialect.name, asked.framing.name)

@@ -3,6 +3,7 @@
 `APIS` is the table; a new API is one line here. It is what `rxlapce decode` and the providers look up.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -80,3 +81,10 @@ APIS: Final[dict[str, Format]] = {
     "bedrock.invoke-with-response-stream": Format(BedrockInvoke, EVENTSTREAM),
     "ollama.chat": Format(Ollama, NDJSON),
 }
+
+
+@functools.cache
+def api_name(dialect: str, framing: str) -> str:
+    """The name in `APIS` of what speaks the dialect of that name in that framing; "" where none does."""
+    spoken = ((name, one) for name, one in APIS.items() if one.framing.name == framing)
+    return next((name for name, one in spoken if one.dialect().name == dialect), "")

@@ -17,7 +17,7 @@ from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignme
 from rxlapce.codec.event import Event
 from rxlapce.errors import ErrorKind, Phase, ProviderError, writable
 from rxlapce.flow import Exchange, Receiver, Stage, connect, iterate
-from rxlapce.providers.apis import SSE, Framing
+from rxlapce.providers.apis import SSE, Framing, api_name
 from rxlapce.providers.auth import Auth, NoAuth
 from rxlapce.providers.call import MAX_ANSWER_BYTES, HttpCall, HttpSource, told_by
 from rxlapce.providers.inlet import PLAIN_INLET, Inlet
@@ -200,6 +200,8 @@ def _asked(
         exchange.provider, exchange.model, exchange.key = provider.name, model, provider.key
         try:
             api = provider.api(request, model)
+            exchange.framing = api.framing.name
+            exchange.api = api_name(api.dialect.name, exchange.framing)
             call = provider.call(api, request, model, stream=stream)
             asked = source(api, call)
         except ProviderError as error:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from rxlapce.dialects.json_values import is_object, loads
 from rxlapce.operators.recording import RecordingHeader
 from rxlapce.providers.apis import APIS, GOOGLE_SSE, Format
-from rxlapce.providers.provider import JSON, Api
+from rxlapce.providers.provider import JSON
 
 #: The API of a recording that does not tell, by its provider: the one that a request is asked by that names none.
 _USUAL: Final = {
@@ -56,14 +56,6 @@ def model_of_request(target: str, body: bytes) -> str:
         return str(said["model"])
     found = _MODEL_IN_PATH.search(target)
     return unquote(found[1]) if found else ""
-
-
-def api_name(api: Api) -> str:
-    """The name in `APIS` of an API as a provider offers it; "" for a dialect or framing that has none."""
-    for name, one in APIS.items():
-        if one.framing.name == api.framing.name and one.dialect().name == api.dialect.name:
-            return name
-    return ""
 
 
 def format_of(header: RecordingHeader) -> Format:

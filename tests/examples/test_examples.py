@@ -8,6 +8,7 @@ from rxlapce.answer import AnswerBuilder
 from rxlapce.bridge import Client, connect
 from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange
+from rxlapce.operators.recording import read_recording
 from rxlapce.operators.replay import replay
 from rxlapce.pipeline.copies.answers import read_answer
 from rxlapce.providers.apis import SSE
@@ -131,6 +132,8 @@ async def test_the_recording_has_what_the_editor_got_and_the_bytes_can_be_played
     assert (kept.whole, kept.header.asked, kept.header.pipeline) == (True, "fast", "recorded")
     assert recording.stat().st_mode & 0o777 == 0o600
     (played,) = (tmp_path / "kept" / "bytes").iterdir()
+    header = read_recording(played).header
+    assert (header.provider, header.api, header.framing) == ("openai", "openai.chat.completions", "sse")
     events = Collected(SSE.decode()(replay(played, speed=0)))
     assert await events.end() is None
     said = [json.loads(event.data) for event in events.items if event.data != "[DONE]"]

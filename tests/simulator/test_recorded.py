@@ -14,11 +14,11 @@ from rxlapce.errors import ErrorKind, ProviderError
 from rxlapce.flow import Exchange, iterate
 from rxlapce.operators.record import SecretScrubber, record
 from rxlapce.operators.recording import Recording, read_recording
+from rxlapce.providers.apis import api_name
 from rxlapce.providers.auth import NoAuth
 from rxlapce.providers.call import HttpCall
 from rxlapce.providers.http import HttpClient
 from rxlapce.providers.provider import Provider
-from rxlapce.providers.recorded import api_name
 from rxlapce.requests import ChatRequest, Message
 from rxlapce.simulator import Outcome, Simulator
 from rxlapce.simulator.recorded import RecordedProvider
@@ -78,7 +78,7 @@ async def taken(client: HttpClient, provider: Provider, api: str, model: str, pa
     tap = record(
         path,
         exchange=exchange,
-        api=api_name(spoken),
+        api=api_name(spoken.dialect.name, spoken.framing.name),
         framing=spoken.framing.name,
         scrubber=lambda: SecretScrubber(call.auth.secrets),
         on_trouble=unexpected,
