@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -107,12 +108,16 @@ def told_of(kind: "type[DataclassInstance]") -> dict[str, Told]:
     return {each.name: each.metadata.get(_TOLD, Told()) for each in dataclasses.fields(kind)}
 
 
+#: Some of these classes are made for each request.
+_told_once: Final = cache(told_of)
+
+
 def check_ranges(settings: "DataclassInstance") -> None:
     """Raise `ValueError` for the first number that is not finite, or not in the range that its field tells.
 
     For a `__post_init__`: what reads YAML has checked it already, and told where it stands.
     """
-    for name, told in told_of(type(settings)).items():
+    for name, told in _told_once(type(settings)).items():
         value = getattr(settings, name)
         if isinstance(value, int | float) and not told.holds(value):
             raise ValueError(f"{name} must be {told.range or 'finite'}, not {value:.15g}")

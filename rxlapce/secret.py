@@ -75,6 +75,8 @@ def scrub(text: str, secrets: Iterable[Secret]) -> str:
 def _cut_off(text: str, values: Iterable[str]) -> int:
     """How many characters at the end of `text` are the beginning of one of `values`; 0 for fewer than the minimum."""
     for value in values:
+        if value[:MIN_SCRUB_CHARS] not in text:
+            continue
         for length in range(min(len(value) - 1, len(text)), MIN_SCRUB_CHARS - 1, -1):
             if text.endswith(value[:length]):
                 return length

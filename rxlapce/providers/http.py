@@ -32,10 +32,13 @@ READ_BUFFER_BYTES: Final = 16 * 1024
 #: Error bodies are read up to this; the rest tells nothing.
 MAX_ERROR_BODY_BYTES: Final = 64 * 1024
 
+#: How long what is said of an origin's proxy holds, in seconds: to go through the environment takes 0.3 ms, and a
+#: laptop that comes into another network has other proxies.
+PROXY_HOLDS_S: Final = 10.0
 #: What aiohttp adds to a request that does not have it.
 _ADDED_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
-#: The proxy's URL for a URL, None for none.
+#: The proxy's URL for an origin (scheme, host and port as a URL), None for none.
 ProxyFor = Callable[[str], str | None]
 
 
@@ -62,12 +65,14 @@ class HttpClient:
     """A session that keeps connections alive, and the tasks of the streams on it. Use as an async context manager.
 
     Runs on the loop that enters it. Leaving cancels the streams that run, waits for them, and closes every connection.
-    Redirects are not followed: they would carry the key to another host.
+    Redirects are not followed: they would carry the key to another host. `proxy_for` is asked once in `PROXY_HOLDS_S`.
     """
 
     def __init__(self, timeouts: HttpTimeouts | None = None, proxy_for: ProxyFor = no_proxy) -> None:
         self.timeouts = timeouts or HttpTimeouts()
         self.proxy_for = proxy_for
+        self._proxies: dict[str, tuple[str | None, float]] = {}
+        """What it said of an origin, and until when that holds."""
         self.tasks = Tasks()
         self._session: aiohttp.ClientSession | None = None
 
@@ -262,7 +267,7 @@ class HttpClient:
 
     def _proxy(self, call: HttpCall) -> str | None:
         """The proxy for `call`. Raises `ProviderError` for one of a kind that is not spoken."""
-        proxy = self.proxy_for(call.url)
+        proxy = self._proxy_of("/".join(call.url.split("/", 3)[:3]))
         if proxy is not None and not proxy.lower().startswith(("http://", "https://")):
             raise ProviderError(
                 ErrorKind.BAD_REQUEST,
@@ -273,6 +278,15 @@ class HttpClient:
                 provider=call.provider,
             )
         return proxy
+
+    def _proxy_of(self, origin: str) -> str | None:
+        now_s = asyncio.get_running_loop().time()
+        said, until_s = self._proxies.get(origin, (None, now_s))
+        if until_s <= now_s:
+            said = self.proxy_for(origin)
+            self._proxies = {one: held for one, held in self._proxies.items() if held[1] > now_s}
+            self._proxies[origin] = said, now_s + PROXY_HOLDS_S
+        return said
 
 
 @dataclass(frozen=True, slots=True)

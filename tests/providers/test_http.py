@@ -363,6 +363,22 @@ async def test_a_proxy_is_asked_when_there_is_one() -> None:
     assert heads[0].startswith(b"POST http://api.example/v1 ")
 
 
+@pytest.mark.parametrize(("holds_s", "times"), [(60.0, 1), (0.0, 2)])
+async def test_what_was_said_of_an_origins_proxy_holds_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, holds_s: float, times: int
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(CHUNKED, chunk(b"hi"), chunk(b""))
+
+    monkeypatch.setattr(http, "PROXY_HOLDS_S", holds_s)
+    asked: list[str] = []
+    async with ScriptedServer(script) as server, HttpClient(proxy_for=asked.append) as client:
+        for path in ("/v1", "/v2"):
+            assert (await collect(client, server.url + path)).data == b"hi"
+    assert asked == [server.url] * times
+
+
 async def test_one_read_is_bounded_so_that_the_gate_is_asked_in_time(client: HttpClient) -> None:
     total = 1 << 20
 
