@@ -36,6 +36,12 @@ COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 NOT_ENCRYPTED: Final = re.compile(
     r"^\[IPKernelApp\] WARNING \| Kernel is running over TCP without encryption.*\n?", re.MULTILINE
 )
+#: What ipykernel 7 says of itself now and then: it has ended before it could tell that it ends.
+ENDED_FIRST: Final = re.compile(
+    r"^ERROR:tornado\.general:Uncaught exception in ZMQStream callback\nTraceback .*\n"
+    r"(?:  .*\n)*  .*, in dispatch_control\n(?:  .*\n)*zmq\.error\.ZMQError: .*\n?",
+    re.MULTILINE,
+)
 
 
 class Broken(Exception):
@@ -110,7 +116,7 @@ async def run(path: Path, folder: Path, keep: Path | None = None) -> None:
             if keep is not None:
                 nbformat.write(notebook, keep / path.name)
         said.seek(0)
-        words = NOT_ENCRYPTED.sub("", said.read().decode(errors="replace")).strip()
+        words = ENDED_FIRST.sub("", NOT_ENCRYPTED.sub("", said.read().decode(errors="replace"))).strip()
     for at, cell in enumerate(notebook.cells):
         check(f"{path.name}: cell {at} ({cell.id})", cell)
     if words:

@@ -54,6 +54,13 @@ def test_one_peak_is_no_growth() -> None:
     assert faults(IDLE, samples(lambda at_s: 60_000 if at_s == 75 else 50_000), IDLE, Tally()) == []
 
 
+@pytest.mark.parametrize("at_s", [6, 8, 10, 11])
+def test_one_peak_is_no_growth_where_there_are_few_samples(at_s: int) -> None:
+    few = samples(lambda now_s: 99_400 if now_s == at_s else 57_000 + 30 * now_s)[:12]
+    assert growth_kib(few) == pytest.approx(150, abs=60)
+    assert faults(IDLE, few, IDLE, Tally()) == []
+
+
 @pytest.mark.parametrize(("left_kib", "is_told"), [(0.2, False), (1.0, True)])
 def test_what_a_request_may_leave_is_less_than_the_least_that_it_could(left_kib: float, is_told: bool) -> None:
     """A hundred requests a second."""

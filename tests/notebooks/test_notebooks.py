@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,21 @@ def test_a_notebook_shows_pictures_says_little_at_once_and_checks_what_it_promis
     assert all(len(source(cell)) <= MAX_TEXT for cell in cells if cell["cell_type"] == "markdown")
     assert "assert " in source(cells[-1])
     assert ".run()" not in "".join(source(cell) for cell in cells if cell["cell_type"] == "code")
+
+
+def test_what_ipykernel_says_of_its_own_end_is_no_fault_of_a_notebook() -> None:
+    own = (
+        "ERROR:tornado.general:Uncaught exception in ZMQStream callback\n"
+        "Traceback (most recent call last):\n"
+        '  File "zmqstream.py", line 585, in _log_error\n'
+        "    f.result()\n"
+        '  File "kernelbase.py", line 372, in dispatch_control\n'
+        "    await self.process_control(msg)\n"
+        "zmq.error.ZMQError: Socket operation on non-socket\n"
+    )
+    another = own.replace("dispatch_control", "dispatch_shell")
+    pattern = runpy.run_path(str(FOLDER / "run.py"))["ENDED_FIRST"]
+    assert pattern.sub("", f"before\n{own}after\n{another}") == f"before\nafter\n{another}"
 
 
 @pytest.mark.browser
