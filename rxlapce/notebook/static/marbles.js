@@ -1290,7 +1290,7 @@ class Diagram {
       "msg:custom": (message) => this.hear(message),
       "change:palette": () => this.wear(),
       // JupyterLab marks the views of a kernel that restarts or has died before it tells of it.
-      comm_live_update: () => this.lose(this.el.closest(".jupyter-widgets-disconnected") !== null),
+      comm_live_update: () => this.lose(this.isCutOff()),
       "comm:close": () => this.lose(true),
       destroy: () => this.lose(true),
     };
@@ -1380,7 +1380,7 @@ class Diagram {
     }
     this.forget("silence");
     this.notice("");
-    this.lose(false);
+    this.lose(this.isCutOff()); // it may be a late word of a kernel that has been restarted
     this.store.snapshot(message);
     this.root.dataset.told = ""; // from here on the static form beside it is in the way: its style sheet looks for this
     this.root.style.minHeight = "";
@@ -1409,6 +1409,10 @@ class Diagram {
     this.details.set(message.seq, message);
     if (this.details.size > DETAILS_KEPT) this.details.delete(this.details.keys().next().value);
     if (this.hover?.seq === message.seq) this.showTip();
+  }
+
+  isCutOff() {
+    return this.el.closest(".jupyter-widgets-disconnected") !== null;
   }
 
   lose(gone) {

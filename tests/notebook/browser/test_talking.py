@@ -171,6 +171,17 @@ async def test_a_kernel_that_has_gone_is_said_and_the_picture_stays(diagram: Dia
     assert not await diagram.js("d.timers.has('tick')")
 
 
+async def test_a_late_word_of_a_kernel_that_has_gone_does_not_bring_it_back(diagram: DiagramPage) -> None:
+    await diagram.js("void d.el.classList.add('jupyter-widgets-disconnected')")
+    await diagram.js("void harness.model.trigger('comm_live_update')")
+    await diagram.tell(snapshot(reads(20), state=State.RUNNING, now=2.6))
+    assert await diagram.page.locator(".rxm-state").inner_text() == "kernel gone"
+    await diagram.js("void d.el.classList.remove('jupyter-widgets-disconnected')")
+    await diagram.js("void harness.model.trigger('comm_live_update')")
+    await diagram.page.evaluate("harness.drawn()")
+    assert await diagram.page.locator(".rxm-state").inner_text() != "kernel gone"
+
+
 async def test_a_connection_that_is_closed_is_met_when_it_is_used(diagram: DiagramPage) -> None:
     await diagram.tell(snapshot(reads(20), state=State.RUNNING, now=2.6))
     await diagram.js("harness.model.closed = true")
